@@ -1,0 +1,1 @@
+"""The Airflow-free library of the product."""
