@@ -1,0 +1,93 @@
+"""Marts of whole days again from raw. market_pulse itself makes them, one run a day, so no table has two writers."""
+
+from datetime import datetime, timedelta
+from typing import Any, Final
+
+import msgspec
+
+from include.pipeline.backfill.request import BackfillRequest, RequestRefused, days_of
+from include.warehouse.statements import Statements
+from include.warehouse.warehouse import Warehouse
+from include.warehouse.window import Window
+
+_DAY: Final = timedelta(days=1)
+#: Between a message's time and its receipt, as in include/dbt/macros/market_window.sql.
+_SLACK: Final = timedelta(minutes=10)
+
+
+class Day(msgspec.Struct, frozen=True, kw_only=True):
+    """A day to rebuild: `trades_in_raw` are what its rows are made of, `trades_before` what the marts have now."""
+
+    day: str
+    window: Window
+    trades_in_raw: int
+    trades_before: int
+
+
+def plan_rebuild(warehouse: Warehouse, request: BackfillRequest, now: datetime) -> list[Day]:
+    """The days of the window of which raw has anything, in order. Changes nothing.
+
+    Raises RequestRefused when there is none, or when raw has lost records of one: a partition expires after
+    PULSE_RAW_EXPIRATION_DAYS, and marts are not to be made of what is left. Raises what the client library raises.
+    """
+    statements = Statements(warehouse.client, warehouse.config)
+    oldest = _text(now - timedelta(days=warehouse.config.raw_expiration_days))
+    days = []
+    for instant in days_of(request):
+        (receipts,) = statements.rows(
+            "receipts_of_day",
+            day_from=instant,
+            day_to=instant + _DAY,
+            receipts_from=instant - _SLACK,
+            receipts_to=instant + _DAY + _SLACK,
+        )
+        if not receipts["segments"]:
+            continue
+        if receipts["received_at_min"] < oldest:
+            raise RequestRefused(
+                f"raw.messages has expired for {instant.date()}: its records were received from "
+                f"{receipts['received_at_min']} on, and raw keeps {warehouse.config.raw_expiration_days} days. Set "
+                f"window_start later; or raise PULSE_RAW_EXPIRATION_DAYS, and replay these days into another dataset"
+            )
+        window = Window(
+            batch_ids=(),
+            records=receipts["records"],
+            received_at_min=receipts["received_at_min"],
+            received_at_max=receipts["received_at_max"],
+            traded_at_min=_text(instant),
+            traded_at_max=_text(instant + _DAY - timedelta(microseconds=1)),
+            is_rebuild=True,
+        )
+        days.append(_counted(statements, instant.date().isoformat(), window))
+    if not days:
+        raise RequestRefused(
+            "the ledger has no loaded record of these days. Set another window, or load them first: mode refetch"
+        )
+    return days
+
+
+def report_rebuild(warehouse: Warehouse, days: list[Day]) -> dict[str, Any]:
+    """How a rebuild ended: as a refetch's report, `asked` and `found` being the trades that raw has of the days."""
+    statements = Statements(warehouse.client, warehouse.config)
+    after = [_counted(statements, day.day, day.window) for day in days]
+    asked = sum(day.trades_in_raw for day in after)
+    before, now = sum(day.trades_before for day in days), sum(day.trades_before for day in after)
+    return {
+        "asked": asked,
+        "already_there": before,
+        "found": asked,
+        "inserted": now - before,
+        "still_missing": asked - now,
+        "days": {day.day: day.trades_before for day in after},
+    }
+
+
+def _counted(statements: Statements, day: str, window: Window) -> Day:
+    (row,) = statements.rows(
+        "trades_of_day", day=day, received_from=window.received_at_min, received_to=window.received_at_max
+    )
+    return Day(day=day, window=window, trades_in_raw=row["in_raw"], trades_before=row["in_marts"])
+
+
+def _text(instant: datetime) -> str:
+    return instant.strftime("%Y-%m-%dT%H:%M:%S.%fZ")
