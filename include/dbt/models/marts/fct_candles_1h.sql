@@ -1,0 +1,3 @@
+{{ config(materialized='view') }}
+
+{{ candles(60) }}
