@@ -1,0 +1,1 @@
+"""Airflow bindings of the pipeline: what touches Airflow or Cosmos, and nothing else."""
