@@ -1,0 +1,1 @@
+"""Benchmarks. Nothing of the product imports them; see README.md."""
