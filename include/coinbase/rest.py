@@ -9,9 +9,10 @@ RestError
 import asyncio
 import random
 from collections.abc import Mapping
+from decimal import Decimal
 from http import HTTPStatus
 from itertools import pairwise
-from typing import Final, Protocol, Self
+from typing import Any, Final, Protocol, Self
 
 import aiohttp
 import msgspec
@@ -67,6 +68,8 @@ class _Rejection(msgspec.Struct):
 
 
 _products_decoder = msgspec.json.Decoder(list[Product])
+#: Amounts come as strings; should one come as a number, it keeps its digits.
+_listing_decoder = msgspec.json.Decoder(list[dict[str, Any]], float_hook=Decimal)
 _rejection_decoder = msgspec.json.Decoder(_Rejection)
 
 
@@ -113,9 +116,16 @@ class RestClient:
 
     async def products(self) -> list[Product]:
         """Every product that is or was listed."""
+        return await self._products(_products_decoder)
+
+    async def listing(self) -> list[dict[str, Any]]:
+        """The same list with all that it says of each product, also what `Product` does not know."""
+        return await self._products(_listing_decoder)
+
+    async def _products[Entry](self, decoder: msgspec.json.Decoder[list[Entry]]) -> list[Entry]:
         body = await self._get("/products")
         try:
-            products = _products_decoder.decode(body)
+            products = decoder.decode(body)
         except (msgspec.DecodeError, UnicodeDecodeError) as error:
             raise RestMalformed(f"GET {self._base_url}/products: {error}: {_excerpt(body)}") from None
         if not products:

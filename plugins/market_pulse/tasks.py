@@ -129,6 +129,22 @@ def archive_segments() -> dict[str, Any]:
     return _report(step(spool, _warehouse(), config))
 
 
+@task
+def record_listing() -> dict[str, Any]:
+    """Write the exchange's list of products to the spool."""
+    from airflow.sdk.exceptions import AirflowFailException
+
+    from include.coinbase.rest import RestMalformed, RestRefused
+    from include.config import BackfillConfig, load
+    from include.pipeline.listing import record_listing as step
+
+    spool, _ = _spool()
+    try:
+        return _report(step(spool, load(BackfillConfig)))
+    except (RestRefused, RestMalformed) as error:
+        raise AirflowFailException(f"{type(error).__name__}: {error}") from error
+
+
 @contextlib.contextmanager
 def _no_vain_retries() -> Iterator[None]:
     """A load that only an operator or another day can help fails at once, and so pages at once."""

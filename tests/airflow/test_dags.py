@@ -34,7 +34,7 @@ def test_the_dag_folder_holds_exactly_the_documented_dags() -> None:
     bag = parse()
 
     assert bag.import_errors == {}
-    assert set(bag.dags) == {"market_pulse", "market_pulse_backfill", "market_pulse_maintenance"}
+    assert set(bag.dags) == {"market_pulse", "market_pulse_backfill", "market_pulse_maintenance", "market_pulse_products"}
     assert {Path(dag.fileloc).stem for dag in bag.dags.values()} == set(bag.dags), "a DAG is called like its file"
 
 
@@ -143,6 +143,24 @@ def test_maintenance_does_not_begin_with_the_installation(monkeypatch: pytest.Mo
 
     assert info is not None
     assert info.run_after == datetime(2026, 3, 1, 15, 10, tzinfo=UTC)
+
+
+def test_a_new_installation_asks_for_the_products_at_once(monkeypatch: pytest.MonkeyPatch) -> None:
+    """The dimension is whole with the first marts: the hour missed last is made good, and no earlier one."""
+    from airflow.timetables.base import TimeRestriction
+    from airflow.timetables.trigger import CronTriggerTimetable
+
+    dag = parsed_dags()["market_pulse_products"]
+    timetable = CronTriggerTimetable(dag.schedule.expression, timezone="UTC")
+    monkeypatch.setattr("airflow.timetables.trigger.utcnow", lambda: datetime(2026, 3, 1, 9, 30, tzinfo=UTC))
+
+    info = timetable.next_dagrun_info(
+        last_automated_data_interval=None,
+        restriction=TimeRestriction(dag.start_date, None, catchup=dag.catchup),
+    )
+
+    assert info is not None
+    assert info.run_after == datetime(2026, 3, 1, 6, 40, tzinfo=UTC)
 
 
 def test_a_missing_manifest_is_a_clear_import_error(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
