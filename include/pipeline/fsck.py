@@ -18,7 +18,6 @@ from include.pipeline.spool_checks import SpoolChecks
 from include.pipeline.warehouse_checks import WarehouseChecks
 from include.spool import Spool, SpoolError
 from include.warehouse.audit import Audit
-from include.warehouse.statements import Statements
 from include.warehouse.warehouse import Warehouse
 
 log = logging.getLogger(__name__)
@@ -76,7 +75,7 @@ def _look(spool: Spool, warehouse: Warehouse, config: PipelineConfig, *, days: i
     now = datetime.now(UTC)
     since = now - timedelta(days=days) if days else datetime(2000, 1, 1, tzinfo=UTC)
     files = SpoolChecks(spool, open_archive(spool, config), warehouse.ledger, deep=deep)
-    audit = Audit(Statements(warehouse.client, warehouse.config))
+    audit = Audit(warehouse.statements)
     rows = WarehouseChecks(spool, warehouse, config, files, audit, since=since, now=now)
     return sorted((*files.findings(), *rows.findings()), key=lambda finding: finding.key)
 

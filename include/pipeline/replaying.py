@@ -18,7 +18,6 @@ from include.pipeline.archives import open_archive
 from include.pipeline.loader_lock import LoaderBusy, spool_lock
 from include.pipeline.loading import load_segments
 from include.spool import Archive, ArchivedSegment, Manifest, Spool, State, open_segment, restore
-from include.warehouse.statements import Statements
 from include.warehouse.warehouse import Warehouse
 
 LOCK_NAME = "_replay.lock"
@@ -173,7 +172,7 @@ def _records(warehouse: Warehouse, segments: Sequence[ReplaySegment]) -> Iterato
         }
         for segment in segments
     ]
-    rows = Statements(warehouse.client, warehouse.config).rows(
+    rows = warehouse.statements.rows(
         "record_hashes",
         received_from=min(segment.manifest.received_at_min for segment in segments),
         received_to=max(segment.manifest.received_at_max for segment in segments),

@@ -6,7 +6,6 @@ from typing import NamedTuple
 
 from google.api_core.exceptions import NotFound
 
-from include.warehouse.statements import Statements
 from include.warehouse.warehouse import Warehouse
 
 
@@ -22,7 +21,7 @@ class Marts:
 
     def __init__(self, warehouse: Warehouse, start: datetime, end: datetime) -> None:
         """The window bounds the partitions that are read; a day more at either end, for the trades next to it."""
-        self._statements = Statements(warehouse.client, warehouse.config)
+        self._statements = warehouse.statements
         self._dates = {
             "from_date": (start - timedelta(days=1)).date().isoformat(),
             "to_date": (end + timedelta(days=1)).date().isoformat(),

@@ -34,7 +34,12 @@ def test_the_dag_folder_holds_exactly_the_documented_dags() -> None:
     bag = parse()
 
     assert bag.import_errors == {}
-    assert set(bag.dags) == {"market_pulse", "market_pulse_backfill", "market_pulse_maintenance", "market_pulse_products"}
+    assert set(bag.dags) == {
+        "market_pulse",
+        "market_pulse_backfill",
+        "market_pulse_maintenance",
+        "market_pulse_products",
+    }
     assert {Path(dag.fileloc).stem for dag in bag.dags.values()} == set(bag.dags), "a DAG is called like its file"
 
 

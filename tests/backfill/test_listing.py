@@ -32,7 +32,11 @@ def test_every_product_is_recorded_with_all_that_the_exchange_says_of_it(
     with urllib.request.urlopen(f"{exchange.url}/products", timeout=10) as reply:
         listed = json.load(reply)
     records = recorded(spool)
-    assert [record["type"] for record in records] == ["pulse_started", *["pulse_product"] * len(listed), "pulse_stopped"]
+    assert [record["type"] for record in records] == [
+        "pulse_started",
+        *["pulse_product"] * len(listed),
+        "pulse_stopped",
+    ]
     assert [record["detail"] for record in records[1:-1]] == listed
     assert [record["record_no"] for record in records] == list(range(1, len(listed) + 3))
     assert {record["streamer_id"] for record in records} == {"listing"}
@@ -45,7 +49,7 @@ def test_a_failing_exchange_leaves_nothing_in_the_spool(
     """Nothing is written before the list is here, and the error names the address."""
     exchange.inject(status=404, count=1)
 
-    with pytest.raises(RestRefused, match="/products: HTTP 404"):
+    with pytest.raises(RestRefused, match=r"/products: HTTP 404"):
         record_listing(spool, config)
 
     assert all(not spool.segments(state) for state in State)
@@ -69,5 +73,5 @@ def test_an_address_that_nobody_serves_is_named(spool: Spool, monkeypatch: pytes
     """The operator reads which address did not answer."""
     monkeypatch.setattr("include.pipeline.backfill.client._ATTEMPTS", 1)
 
-    with pytest.raises(RestUnavailable, match="http://127.0.0.1:9/products"):
+    with pytest.raises(RestUnavailable, match=r"http://127.0.0.1:9/products"):
         record_listing(spool, BackfillConfig(rest_url="http://127.0.0.1:9"))

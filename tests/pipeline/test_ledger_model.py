@@ -30,6 +30,7 @@ from include.warehouse import Window
 from include.warehouse.batches import Batch, BatchSegment
 from include.warehouse.ledger import Ledger, LedgerError
 from include.warehouse.loader import LoadError
+from include.warehouse.statements import Statements
 from tests.pipeline.conftest import Run
 from tests.pipeline.fake_bigquery import POISON, QUIET, Calls, Clock, FakeBigQuery, Fate, Killed, in_trouble
 from tests.pipeline.model_ledger import ModelDeadLetters, ModelDriftLog, ModelLedger, ModelWarehouse, model_config
@@ -79,12 +80,14 @@ class LoadMachine(RuleBasedStateMachine):
         self.bigquery = FakeBigQuery(self.clock)
         self.ledger = ModelLedger(self._statement)
         self.letters = ModelDeadLetters(self._statement)
+        config, client = model_config(), self.bigquery.client()
         self.warehouse = ModelWarehouse(
-            model_config(),
-            self.bigquery.client(),
+            config,
+            client,
             cast(Ledger, self.ledger),
             cast(Any, self.letters),
             cast(Any, ModelDriftLog(self._statement)),
+            Statements(client, config),
         )
         self.surplus: list[str] = []
         self.records: dict[tuple[str, int], str] = {}

@@ -30,7 +30,7 @@ def plan_rebuild(warehouse: Warehouse, request: BackfillRequest, now: datetime) 
     Raises RequestRefused when there is none, or when raw has lost records of one: a partition expires after
     PULSE_RAW_EXPIRATION_DAYS, and marts are not to be made of what is left. Raises what the client library raises.
     """
-    statements = Statements(warehouse.client, warehouse.config)
+    statements = warehouse.statements
     oldest = _text(now - timedelta(days=warehouse.config.raw_expiration_days))
     days = []
     for instant in days_of(request):
@@ -68,7 +68,7 @@ def plan_rebuild(warehouse: Warehouse, request: BackfillRequest, now: datetime) 
 
 def report_rebuild(warehouse: Warehouse, days: list[Day]) -> dict[str, Any]:
     """How a rebuild ended: as a refetch's report, `asked` and `found` being the trades that raw has of the days."""
-    statements = Statements(warehouse.client, warehouse.config)
+    statements = warehouse.statements
     after = [_counted(statements, day.day, day.window) for day in days]
     asked = sum(day.trades_in_raw for day in after)
     before, now = sum(day.trades_before for day in days), sum(day.trades_before for day in after)

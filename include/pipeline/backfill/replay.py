@@ -21,7 +21,6 @@ from include.pipeline.backfill.state import RunFolder
 from include.pipeline.loader_lock import LoaderBusy, loader_lock
 from include.pipeline.replaying import ReplayError
 from include.spool import Archive, ArchivedSegment, SegmentName, Spool, State, durable, restore
-from include.warehouse.statements import Statements
 from include.warehouse.warehouse import Warehouse
 
 _LOCK_TIMEOUT_SECONDS: Final = 120.0
@@ -112,7 +111,7 @@ def not_transformed(spool: Spool, warehouse: Warehouse, names: list[str]) -> dic
 
 
 def _choose(warehouse: Warehouse, archived: dict[str, Any], start: datetime, end: datetime) -> _Noted:
-    rows = Statements(warehouse.client, warehouse.config).rows("loaded_between", received_from=start, received_to=end)
+    rows = warehouse.statements.rows("loaded_between", received_from=start, received_to=end)
     batches = [msgspec.convert(row, _Batch) for row in rows]
     removed = [batch for batch in batches if batch.row_count == 0]
     if not batches:
@@ -148,9 +147,7 @@ def _open_again(
             segment = archived[name]
             with archive.open(segment) as content:
                 restore(spool, archive.manifest(segment), content)
-        Statements(warehouse.client, warehouse.config).change(
-            "reopen_batch", batch_id=batch.batch_id, loaded_attempt=batch.attempt
-        )
+        warehouse.statements.change("reopen_batch", batch_id=batch.batch_id, loaded_attempt=batch.attempt)
 
 
 @contextmanager
