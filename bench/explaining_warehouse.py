@@ -1,7 +1,8 @@
 """The local warehouse with one more endpoint: POST /explain, GoogleSQL in the body, runs a query, tells what it read.
 
 The answer is DuckDB's plan after the run: for each scan of a stored table its name, how many of its files were opened,
-and how many there are. For tests; `python -m bench.explaining_warehouse` starts like `python -m emulator`.
+and how many there are. Files stay as they were written, so that a test knows them: no upkeep merges them.
+`python -m bench.explaining_warehouse` starts like `python -m emulator`.
 """
 
 import json
@@ -57,6 +58,9 @@ def main() -> int:
     """As the emulator's."""
     from local_bigquery.app import app  # noqa: PLC0415
 
+    from emulator.fixes import upkeep  # noqa: PLC0415
+
+    upkeep.JOBS_BETWEEN = sys.maxsize
     app.add_route("/explain", explain, methods=["POST"])
     return emulator.__main__.main()
 
