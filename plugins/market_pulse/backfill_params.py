@@ -28,7 +28,7 @@ def params() -> dict[str, Param]:
             type="string",
             title="Mode",
             enum=list(FIRST_STEPS),
-            description="**refetch**: trades of the window from the exchange's REST API. **replay**: archived segments "
+            description_md="**refetch**: trades of the window from the exchange's REST API. **replay**: archived segments "
             "of the window again into raw. **rebuild**: marts of the window's days again from raw.",
         ),
         "window_start": Param(
@@ -36,8 +36,8 @@ def params() -> dict[str, Param]:
             format="date-time",
             pattern=_INSTANT,  # Airflow checks formats only where a further package is installed
             title="Window start (UTC)",
-            description="First instant, for example 2026-07-07T00:00:00Z. Trades by their exchange time, a replay's "
-            "segments by their receipt; a rebuild takes whole days.",
+            description="First instant, for example 2026-07-07T00:00:00Z. A refetch takes trades by their exchange time, "
+            "a replay segments by their receipt, a rebuild whole days.",
         ),
         "window_end": Param(
             type="string",
