@@ -223,7 +223,8 @@ def _refusals() -> Iterator[None]:
     try:
         yield
     except (RequestRefused, ReplayError) as error:
-        raise AirflowFailException(f"refused: {error}") from error
+        log.error("refused: %s", error)  # a line to read, before the traceback that Airflow logs
+        raise AirflowFailException(f"refused: {error}") from None
 
 
 def _request(fields: dict[str, Any]) -> "BackfillRequest":

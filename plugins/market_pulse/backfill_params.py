@@ -28,23 +28,24 @@ def params() -> dict[str, Param]:
             type="string",
             title="Mode",
             enum=list(FIRST_STEPS),
-            description_md="**refetch**: trades of the window from the exchange's REST API. **replay**: archived segments "
-            "of the window again into raw. **rebuild**: marts of the window's days again from raw.",
+            description_md="**refetch**: trades of the window from the exchange's REST API. **replay**: archived "
+            "segments of the window again into raw. **rebuild**: marts of the window's days again from raw.",
         ),
         "window_start": Param(
             type="string",
             format="date-time",
             pattern=_INSTANT,  # Airflow checks formats only where a further package is installed
-            title="Window start (UTC)",
-            description="First instant, for example 2026-07-07T00:00:00Z. A refetch takes trades by their exchange time, "
-            "a replay segments by their receipt, a rebuild whole days.",
+            title="Window start",
+            description="In the time zone that the picker names; the clock at the bottom left switches this page to "
+            "UTC. In JSON: 2026-07-07T00:00:00Z. A refetch takes trades by their exchange time, a replay segments by "
+            "their receipt, a rebuild whole days of UTC.",
         ),
         "window_end": Param(
             type="string",
             format="date-time",
             pattern=_INSTANT,  # Airflow checks formats only where a further package is installed
-            title="Window end (UTC, exclusive)",
-            description="For example 2026-07-08T00:00:00Z.",
+            title="Window end (exclusive)",
+            description="The first instant that does not belong to the window any more.",
         ),
         "products": Param(
             list(load(StreamerConfig).product_ids()),
@@ -75,10 +76,11 @@ def params() -> dict[str, Param]:
             description="Of a refetch: leave out what the marts have. Off: fetch everything; what is there stays.",
         ),
         "dataset_prefix": Param(
-            "",
-            type="string",
+            None,
+            type=["null", "string"],  # the form takes no empty text for a string
             pattern="^([a-z][a-z0-9_]{0,99})?$",
             title="Dataset prefix",
-            description="Of a replay: load into the datasets of this prefix instead of the original ones.",
+            description="Of a replay: load into the datasets of this prefix instead of the original ones. Else leave "
+            "it empty.",
         ),
     }

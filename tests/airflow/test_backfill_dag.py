@@ -40,9 +40,9 @@ def test_only_the_window_has_to_be_given() -> None:
         "dry_run": False,
         "concurrency": 3,
         "only_missing": True,
-        "dataset_prefix": "",
+        "dataset_prefix": None,
     }
-    shown = [param for param in map(dag().params.get_param, params)]
+    shown = list(map(dag().params.get_param, params))
     assert all(param.schema["title"] for param in shown)
     assert all(param.description or param.schema["description_md"] for param in shown)
 

@@ -56,7 +56,9 @@ def page(stack: RunningStack, problems: list[str]) -> Iterator[Page]:
         )
         page.set_default_timeout(60_000)
         page.on("pageerror", lambda error: problems.append(str(error)))
-        page.on("response", lambda reply: problems.append(f"{reply.status} {reply.url}") if reply.status >= 500 else None)
+        page.on(
+            "response", lambda reply: problems.append(f"{reply.status} {reply.url}") if reply.status >= 500 else None
+        )
         page.goto("/")
         page.fill("input[name=username]", user)
         page.fill("input[name=password]", password)
