@@ -36,7 +36,7 @@ core := .venvs/core/bin
 stack := $(core)/python -m stack
 
 .DEFAULT_GOAL := help
-.PHONY: help run up down status logs clean fsck replay-archive page-test backfill streamer simulator warehouse airflow test test-long test-containers drill lint format chaos chaos-mutations charts bench-marts bench-backfill bench-dag bench-sealing bench-streamer bootstrap
+.PHONY: help run up down status logs clean fsck replay-archive page-test backfill streamer simulator warehouse airflow test test-long test-containers drill lint format chaos chaos-mutations pictures charts bench-marts bench-backfill bench-dag bench-sealing bench-streamer bootstrap
 
 help: ## Show this list
 	@echo 'make TARGET [SOURCE=auto|live|simulated|replay] [REPLAY=file] [SPEED=1|10|max]'
@@ -90,15 +90,19 @@ test: ## Install what the tests need and run the suite
 	@scripts/bootstrap test
 	@scripts/test
 
-test-long: ## Run what takes longer: laws with many cases, kills of everything, scanners
+test-long: ## Run what takes longer: laws with many cases, kills of everything, alerts, the web UI, scanners
 	@scripts/bootstrap test
-	@scripts/test long audit
+	@scripts/test long pages audit
+
+pictures: ## Take the screenshots of the docs anew, as the tests of the web UI see it
+	@scripts/bootstrap test
+	@PULSE_PICTURES=docs/images scripts/test pages
 
 test-containers: ## Run docker-compose.yaml for real and kill its containers
 	@scripts/bootstrap test
 	@scripts/test compose
 
-drill: ## Fire every alert and backfill under fire, each on a whole stack (a quiet machine)
+drill: ## Backfill under fire: kills, storms, a rebuild, on a whole stack (ten minutes)
 	@scripts/bootstrap test
 	@scripts/test drill
 

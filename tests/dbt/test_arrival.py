@@ -14,7 +14,7 @@ from tests.dbt.conftest import INCREMENT, STORED, Dbt, Market
 #: Of the law, in the long tests. An example is up to five runs of dbt.
 EXAMPLES = 8
 
-pytestmark = [pytest.mark.drill, pytest.mark.timeout(3600)]
+pytestmark = pytest.mark.timeout(3600)
 
 
 class Arrival(NamedTuple):
@@ -35,6 +35,7 @@ def test_an_arrival_in_disorder_gives_the_same_marts(dbt: Dbt) -> None:
     _check(dbt, Arrival(seed=1, windows=3, repeated=2))
 
 
+@pytest.mark.long
 @settings(max_examples=EXAMPLES, deadline=None, suppress_health_check=[HealthCheck.too_slow])
 @given(arrival=arrivals)
 def test_any_arrival_gives_the_same_marts(dbt: Dbt, arrival: Arrival) -> None:

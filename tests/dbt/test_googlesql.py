@@ -17,7 +17,7 @@ from tests.dbt.googlesql import GoogleSql
 
 type Row = dict[str, Any]
 
-pytestmark = [pytest.mark.drill, pytest.mark.timeout(900)]
+pytestmark = pytest.mark.timeout(900)
 
 #: Days beyond the window's that a model may read and write: its neighbours.
 READS_BEYOND = {"fct_candles_1m": 2, "fct_trades_daily": 1}

@@ -11,7 +11,7 @@ from tests.dbt import feed, oracle
 from tests.dbt.conftest import INCREMENT, DbtRun, Market
 from tests.dbt.test_marts import NOON
 
-pytestmark = [pytest.mark.drill, pytest.mark.timeout(1500)]
+pytestmark = [pytest.mark.long, pytest.mark.timeout(1500)]
 
 NEW_YEAR = dt.datetime(2027, 1, 1, tzinfo=dt.UTC)
 DAY = dt.timedelta(days=1)

@@ -20,7 +20,7 @@ BTC_ETH_2026 = {
 HALF_OF_THE_LAST_DECIMAL = Decimal("0.0000000005")
 IN_2026 = dt.datetime(2026, 7, 7, 22, 58, 16, tzinfo=dt.UTC)
 
-pytestmark = [pytest.mark.drill, pytest.mark.timeout(900)]
+pytestmark = [pytest.mark.long, pytest.mark.timeout(900)]
 
 if RECORDINGS.is_dir():
 

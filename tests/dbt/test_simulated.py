@@ -33,7 +33,7 @@ PAST = Past(
     segment_seconds=120,
 )
 
-pytestmark = [pytest.mark.drill, pytest.mark.timeout(900)]
+pytestmark = pytest.mark.timeout(900)
 
 
 def test_marts_are_the_truth(market: Market, tmp_path: Path) -> None:

@@ -120,7 +120,7 @@ class RunningStack:
             data=None if body is None else json.dumps(body).encode(),
             headers={"Authorization": f"Bearer {self._token(base)}", "Content-Type": "application/json"},
         )
-        with urllib.request.urlopen(request, timeout=30) as reply:
+        with urllib.request.urlopen(request, timeout=90) as reply:
             return json.load(reply)
 
     def _token(self, base: str) -> str:
@@ -131,7 +131,7 @@ class RunningStack:
             data=json.dumps({"username": user, "password": password}).encode(),
             headers={"Content-Type": "application/json"},
         )
-        with urllib.request.urlopen(request, timeout=30) as reply:
+        with urllib.request.urlopen(request, timeout=90) as reply:
             return str(json.load(reply)["access_token"])
 
     def runs(self) -> list[dict[str, Any]]:
