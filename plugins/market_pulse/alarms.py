@@ -6,8 +6,9 @@ with DAG(…, default_args={…, **task_alarms()}, **dag_alarms(start_within=…
 from datetime import timedelta
 from typing import Any
 
-from airflow.sdk.definitions.deadline import AsyncCallback, DeadlineAlert, DeadlineReference
+from airflow.sdk.definitions.deadline import AsyncCallback, DeadlineAlert
 
+from market_pulse.deadlines import RunQueued
 from market_pulse.notifier import Moment, PulseNotifier
 
 
@@ -32,7 +33,7 @@ def dag_alarms(*, start_within: timedelta | None = None, end_within: timedelta |
 
 def _deadline(moment: Moment, limit: timedelta) -> DeadlineAlert:
     return DeadlineAlert(
-        reference=DeadlineReference.DAGRUN_QUEUED_AT,
+        reference=RunQueued(),
         interval=limit,
         callback=AsyncCallback(PulseNotifier, kwargs={"moment": moment.value}),
         name=moment.value,

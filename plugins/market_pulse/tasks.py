@@ -95,14 +95,16 @@ def verify_load() -> dict[str, Any]:
 def open_window() -> dict[str, Any] | None:
     """Bounds of what is loaded but not transformed; nothing new skips the transformation.
 
-    A run that market_pulse_backfill triggers for a rebuild brings its window along, in its conf; what is new waits for
-    the next run.
+    A run that market_pulse_backfill triggers for a rebuild brings its window along, in its conf. Batches that are not
+    in the marts yet are not closed by it: the next run does them, again where they lie in the window.
     """
     from include.pipeline import open_window as step
+    from include.pipeline.backfill.rebuild import as_of_now
     from include.warehouse import Window
 
     rebuild = (get_current_context()["dag_run"].conf or {}).get("rebuild")
-    window = Window.from_dict(rebuild) if rebuild else step(_warehouse())
+    warehouse = _warehouse()
+    window = as_of_now(warehouse, Window.from_dict(rebuild)) if rebuild else step(warehouse)
     if window is None:
         log.info("nothing to transform: every loaded batch is in the marts")
         return None

@@ -4,7 +4,7 @@ import datetime as dt
 
 import pytest
 
-from include.pipeline.backfill.rebuild import plan_rebuild, report_rebuild
+from include.pipeline.backfill.rebuild import as_of_now, plan_rebuild, report_rebuild
 from include.pipeline.backfill.request import BackfillRequest, Mode, RequestRefused
 from include.warehouse import Warehouse
 from tests.dbt import feed, oracle
@@ -59,6 +59,33 @@ def test_a_rebuild_gives_the_same_rows_whatever_was_there(market: Market) -> Non
         0,
     )
     assert report["inserted"] == report["asked"] - report["already_there"] > 0
+
+
+def test_a_rebuild_takes_what_was_loaded_since_it_was_planned(market: Market) -> None:
+    """A run that failed in between has brought it into some of the marts: without it the day's would not agree."""
+    first, second = (
+        feed.LoadedBatch(f"c{number}", NOON + dt.timedelta(minutes=number), session.records)
+        for number, session in enumerate(map(_one_trade, (0, 60)), 1)
+    )
+    market.load_raw([first, second])
+    market.load_ledger([first])
+    warehouse = Warehouse.connect(market.config)
+    (day,) = plan_rebuild(warehouse, _request(NOON - DAY / 2, NOON + DAY / 2), NOON + DAY)
+    market.load_ledger([second])
+
+    window = as_of_now(warehouse, day.window)
+
+    assert (window.traded_at_min, window.traded_at_max) == (day.window.traded_at_min, day.window.traded_at_max)
+    assert window.is_rebuild
+    assert dt.datetime.fromisoformat(day.window.received_at_max) == NOON
+    assert dt.datetime.fromisoformat(window.received_at_max) == NOON + dt.timedelta(seconds=60)
+
+
+def _one_trade(seconds: int) -> feed.Session:
+    at = NOON + dt.timedelta(seconds=seconds)
+    session = feed.Session(f"{at:%Y%m%dT%H%M%S}Z-0000000c")
+    session.receive(at, feed.match("BTC-USD", 1 + seconds, at))
+    return session
 
 
 def test_a_rebuild_of_what_raw_has_lost_is_refused(market: Market) -> None:

@@ -21,6 +21,7 @@ HOUR = timedelta(hours=1)
 def stack(stack_home: Path) -> Iterator[RunningStack]:
     """A simulated market with a past."""
     settings = backfilling.settings(trades_a_second=6, history_hours=4, schedule_seconds=60)
+    settings["PULSE_BACKFILL_REQUESTS_PER_SECOND"] = "1"  # so that it lasts long enough to be killed
     backfilling.make_past(stack_home, settings)
     yield from running(stack_home, "SOURCE=simulated", **settings)
 

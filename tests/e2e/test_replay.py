@@ -156,6 +156,22 @@ def test_a_second_run_is_quick_green_and_changes_nothing(stack: RunningStack, fr
 
 
 @pytest.mark.timeout(600)
+def test_a_task_can_be_cleared_while_its_run_goes_on(stack: RunningStack) -> None:
+    """As on-call clears it in the web UI: the run does it again and succeeds."""
+    run_id = stack.trigger()
+    eventually(lambda: stack.tasks_of(run_id).get("seal_segments") == "success", within=120, what="a task is done")
+
+    cleared = stack.airflow(
+        "dags/market_pulse/clearTaskInstances",
+        {"dry_run": False, "dag_run_id": run_id, "task_ids": ["seal_segments"], "only_failed": False},
+    )
+
+    assert [task["task_id"] for task in cleared["task_instances"]] == ["seal_segments"]
+    eventually(lambda: stack.state_of(run_id) in {"success", "failed"}, within=240, what="the run is over")
+    assert stack.state_of(run_id) == "success"
+
+
+@pytest.mark.timeout(600)
 def test_down_and_up_again_continues_with_the_data(
     stack: RunningStack, recording: Path, frames: list[dict[str, Any]]
 ) -> None:

@@ -34,36 +34,31 @@ def plan_rebuild(warehouse: Warehouse, request: BackfillRequest, now: datetime) 
     oldest = _text(now - timedelta(days=warehouse.config.raw_expiration_days))
     days = []
     for instant in days_of(request):
-        (receipts,) = statements.rows(
-            "receipts_of_day",
-            day_from=instant,
-            day_to=instant + _DAY,
-            receipts_from=instant - _SLACK,
-            receipts_to=instant + _DAY + _SLACK,
-        )
-        if not receipts["segments"]:
+        window = _window_of(statements, instant)
+        if window is None:
             continue
-        if receipts["received_at_min"] < oldest:
+        if window.received_at_min < oldest:
             raise RequestRefused(
                 f"raw.messages has expired for {instant.date()}: its records were received from "
-                f"{receipts['received_at_min']} on, and raw keeps {warehouse.config.raw_expiration_days} days. Set "
+                f"{window.received_at_min} on, and raw keeps {warehouse.config.raw_expiration_days} days. Set "
                 f"window_start later; or raise PULSE_RAW_EXPIRATION_DAYS, and replay these days into another dataset"
             )
-        window = Window(
-            batch_ids=(),
-            records=receipts["records"],
-            received_at_min=receipts["received_at_min"],
-            received_at_max=receipts["received_at_max"],
-            traded_at_min=_text(instant),
-            traded_at_max=_text(instant + _DAY - timedelta(microseconds=1)),
-            is_rebuild=True,
-        )
         days.append(_counted(statements, instant.date().isoformat(), window))
     if not days:
         raise RequestRefused(
             "the ledger has no loaded record of these days. Set another window, or load them first: mode refetch"
         )
     return days
+
+
+def as_of_now(warehouse: Warehouse, planned: Window) -> Window:
+    """The window of a planned day with what was loaded since.
+
+    A run of market_pulse that failed in between may have brought some of that into some of the marts: made again
+    without it, the day's would not agree.
+    """
+    day = datetime.fromisoformat(planned.traded_at_min or "")
+    return _window_of(warehouse.statements, day) or planned
 
 
 def report_rebuild(warehouse: Warehouse, days: list[Day]) -> dict[str, Any]:
@@ -80,6 +75,28 @@ def report_rebuild(warehouse: Warehouse, days: list[Day]) -> dict[str, Any]:
         "still_missing": asked - now,
         "days": {day.day: day.trades_before for day in after},
     }
+
+
+def _window_of(statements: Statements, day: datetime) -> Window | None:
+    """The window of a day: its trades, and between which receipts everything lies that tells of it."""
+    (receipts,) = statements.rows(
+        "receipts_of_day",
+        day_from=day,
+        day_to=day + _DAY,
+        receipts_from=day - _SLACK,
+        receipts_to=day + _DAY + _SLACK,
+    )
+    if not receipts["segments"]:
+        return None
+    return Window(
+        batch_ids=(),
+        records=receipts["records"],
+        received_at_min=receipts["received_at_min"],
+        received_at_max=receipts["received_at_max"],
+        traded_at_min=_text(day),
+        traded_at_max=_text(day + _DAY - timedelta(microseconds=1)),
+        is_rebuild=True,
+    )
 
 
 def _counted(statements: Statements, day: str, window: Window) -> Day:
