@@ -69,6 +69,7 @@ def test_a_rebuild_takes_what_was_loaded_since_it_was_planned(market: Market) ->
     )
     market.load_raw([first, second])
     market.load_ledger([first])
+    assert market.dbt.run("run", "--select", "+fct_trades").succeeded
     warehouse = Warehouse.connect(market.config)
     (day,) = plan_rebuild(warehouse, _request(NOON - DAY / 2, NOON + DAY / 2), NOON + DAY)
     market.load_ledger([second])
