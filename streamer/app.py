@@ -10,6 +10,7 @@ from include.config import StreamerConfig
 from include.spool import RecordEncoder, SegmentWriter, Session, Spool
 from streamer.budget import SpoolBudget
 from streamer.clock import SessionClock
+from streamer.commits import CommitAges
 from streamer.connection import ConnectionRate, Feed
 from streamer.endpoints import serving
 from streamer.feed_status import MICROSECONDS, FeedStatus
@@ -57,18 +58,19 @@ class Streamer:
         self._config = config
         self._spool = spool
         self._metrics = Metrics()
+        self._commits = CommitAges()
         traffic = Traffic(config.product_ids(), self._metrics.receive_lag_seconds.observe)
         self._writer = DiskWriter(
             segments or SegmentWriter(spool, session, config.segment_max_bytes, config.segment_max_age_seconds),
             flush_interval_ms=config.flush_interval_ms,
             commit_interval_ms=config.commit_interval_ms,
             buffer_max_bytes=config.buffer_max_bytes,
-            on_commit=self._metrics.commit_seconds.observe,
+            on_commit=self._committed,
         )
         self._clock = SessionClock()
         self._gaps = GapTracker(config.gap_grace_ms / 1000)
         self._recorder = Recorder(RecordEncoder(session, self._clock.now_ns), self._writer, traffic, self._gaps)
-        self._upkeep = Upkeep(self._clock, self._recorder, self._writer)
+        self._upkeep = Upkeep(self._clock, self._recorder, self._writer, self._commits)
         self.budget = SpoolBudget(spool, config.spool_max_bytes, self._recorder.spool_budget)
         self._transport = transport or transport_named(config.transport)
         self._rate = rate or ConnectionRate()
@@ -137,6 +139,11 @@ class Streamer:
             if products.rules:
                 watch = ProductWatch(config, products, lambda change: self._resolved(change, shards))
                 tasks.create_task(watch.run(), name="products")
+
+    def _committed(self, sync_seconds: float, age_seconds: float) -> None:
+        self._metrics.commit_seconds.observe(sync_seconds)
+        self._metrics.durable_seconds.observe(age_seconds)
+        self._commits.add(age_seconds)
 
     def _last_trade_ids(self) -> dict[str, int]:
         return last_trade_ids(self._spool, self._config.streamer_id, self._config.products)

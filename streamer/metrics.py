@@ -30,6 +30,12 @@ class Metrics:
             registry=self.registry,
             buckets=_COMMIT_BUCKETS,
         )
+        self.durable_seconds = Histogram(
+            f"{PREFIX}_durable_seconds",
+            "Age of the oldest record of each sync when it was durable: from its receipt.",
+            registry=self.registry,
+            buckets=_COMMIT_BUCKETS,
+        )
         self.receive_lag_seconds = Histogram(
             f"{PREFIX}_receive_lag_seconds",
             "From a heartbeat's or trade's exchange time to its receipt, sampled. Below zero when the clocks differ.",

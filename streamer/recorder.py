@@ -160,6 +160,10 @@ class Recorder:
         detail = {"state": state, "error": failure.error, "seconds": seconds}
         self._control("pulse_disk", detail, self._connections)
 
+    def commits(self, summary: dict[str, Any]) -> None:
+        """How long lines waited until they were durable, in the last minute."""
+        self._control("pulse_commits", summary, self._connections)
+
     def clock_set(self, step_ns: int) -> None:
         """The wall clock was set by so much."""
         self._control("pulse_clock", {"step_us": step_ns // 1000}, self._connections)

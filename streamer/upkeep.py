@@ -1,6 +1,7 @@
-"""What is looked after about once a second, beside the frames: the clock, overdue trades, the disk's state."""
+"""What is looked after about once a second, beside the frames: the clock, overdue trades, the disk."""
 
 from streamer.clock import SessionClock
+from streamer.commits import CommitAges
 from streamer.recorder import Recorder
 from streamer.writer import DiskFailure, DiskWriter
 
@@ -8,7 +9,8 @@ from streamer.writer import DiskFailure, DiskWriter
 class Upkeep:
     """Records what changed since the last look."""
 
-    def __init__(self, clock: SessionClock, recorder: Recorder, writer: DiskWriter) -> None:
+    def __init__(self, clock: SessionClock, recorder: Recorder, writer: DiskWriter, commits: CommitAges) -> None:
+        self._commits = commits
         self._clock = clock
         self._recorder = recorder
         self._writer = writer
@@ -21,6 +23,8 @@ class Upkeep:
             self._recorder.clock_set(step_ns)
         self._recorder.overdue()
         self._look_at_disk()
+        if summary := self._commits.due():
+            self._recorder.commits(summary)
 
     def _look_at_disk(self) -> None:
         """At most one failure at each look, but also one that is over already."""

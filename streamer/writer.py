@@ -93,10 +93,11 @@ class DiskWriter:
         flush_interval_ms: int,
         commit_interval_ms: int,
         buffer_max_bytes: int,
-        on_commit: Callable[[float], None],
+        on_commit: Callable[[float, float], None],
         hangs_after_seconds: float = HANGS_AFTER_SECONDS,
     ) -> None:
-        """`on_commit` is told the duration of every sync, in seconds, from the writer's thread."""
+        """`on_commit` is told of every sync, from the writer's thread: its duration, and how old the oldest line is
+        that it made durable, both in seconds."""
         self._segments = segments
         self._tick_seconds = min(flush_interval_ms / 1000, CHECK_INTERVAL_SECONDS, commit_interval_ms / 1000)
         self._commit_interval = commit_interval_ms / 1000
@@ -317,7 +318,8 @@ class DiskWriter:
             return
         self._segments.sync()
         finished = time.monotonic()
+        age = finished - self._written_since
         self._written_since = 0.0
         self._durable_record_no = self._written_record_no
         self._next_commit = started + self._commit_interval
-        self._on_commit(finished - started)
+        self._on_commit(finished - started, age)

@@ -307,6 +307,9 @@ def _receive(
     session.control(MIDNIGHT - dt.timedelta(hours=1), "pulse_gap", "BTC-USD", first_missing=3, last_missing=5)
     for received_at, message in sorted(arrivals, key=lambda arrival: arrival[0]):
         session.receive(received_at, message)
+    for minute, slowest_us in enumerate((21_000, 480_000, 9_000)):
+        waits = {"durable_p50_us": 4_000 + minute, "durable_p95_us": slowest_us - 1, "durable_p99_us": slowest_us}
+        session.control(MIDNIGHT + dt.timedelta(minutes=58 + minute), "pulse_commits", commits=99, **waits)
     session.control(MIDNIGHT + dt.timedelta(hours=1), "pulse_gap_closed", "BTC-USD", first=4, last=4)
     session.control(MIDNIGHT + dt.timedelta(hours=1), "pulse_disconnected", reason="closed")
     return session

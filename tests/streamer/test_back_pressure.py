@@ -11,6 +11,7 @@ from websockets.asyncio.server import ServerConnection
 
 from include.spool import RecordEncoder, Session
 from streamer.clock import SessionClock
+from streamer.commits import CommitAges
 from streamer.gaps import GapTracker
 from streamer.recorder import Recorder
 from streamer.traffic import Traffic
@@ -98,18 +99,19 @@ class Parts:
     def __init__(self, disk: FlakyDisk, **options: Any) -> None:
         self.now_ns = 1_783_465_096_000_000_000
         self.wall_step_ns = 0
+        self.commits = CommitAges(lambda: self.now_ns / 1e9)
         clock = SessionClock(lambda: self.now_ns + self.wall_step_ns, lambda: self.now_ns)
         self.writer = DiskWriter(
             disk,
             flush_interval_ms=2,
             commit_interval_ms=4,
             buffer_max_bytes=BUDGET,
-            on_commit=lambda seconds: None,
+            on_commit=lambda seconds, age: self.commits.add(age),
             **options,
         )
         encoder = RecordEncoder(Session.new("streamer-1", self.now_ns), clock.now_ns)
         self.recorder = Recorder(encoder, self.writer, Traffic((), lambda lag: None), GapTracker(0.0))
-        self.upkeep = Upkeep(clock, self.recorder, self.writer)
+        self.upkeep = Upkeep(clock, self.recorder, self.writer, self.commits)
         self.writer.start()
 
     def receive(self, frame: bytes) -> None:
@@ -135,6 +137,32 @@ async def test_failing_disk_is_recorded_once_and_once_when_it_recovers() -> None
     assert "No space left on device" in failing["error"]
     assert recovered["seconds"] >= failing["seconds"] >= 0
     assert parts.recorder.disk_failures == 1
+    await parts.writer.close(5.0)
+
+
+async def test_how_long_lines_wait_for_the_disk_is_recorded_once_a_minute() -> None:
+    """The slow commit of a minute is in that minute's record, with how many commits there were, and in no other."""
+    disk = FlakyDisk()
+    parts = Parts(disk)
+    for number in range(3):
+        parts.receive(match_frame(number))
+        await eventually(lambda: parts.writer.all_durable)
+    parts.upkeep.look()
+    parts.now_ns += 59_000_000_000
+    disk.free.clear()
+    parts.receive(match_frame(3))
+    await elapsed(0.2)
+    disk.free.set()
+    await eventually(lambda: parts.writer.all_durable)
+    for _ in range(2):
+        parts.upkeep.look()
+        parts.now_ns += 2_000_000_000
+        parts.upkeep.look()
+    await eventually(lambda: parts.writer.all_durable)
+    (summary,) = control(disk, "pulse_commits")
+    assert summary["commits"] == 4
+    assert 0 <= summary["durable_p50_us"] < 150_000
+    assert 200_000 <= summary["durable_p95_us"] == summary["durable_p99_us"] == summary["durable_max_us"]
     await parts.writer.close(5.0)
 
 

@@ -1,4 +1,5 @@
--- Trades of a day: in raw, each once, and in the marts. A message that cannot be
+-- Trades of a day that were received between two instants, so that the live feed
+-- changes neither count: in raw, each once, and in the marts. A message that cannot be
 -- used (stg_coinbase__rejected) is no trade: the same rule as is_usable_trade.
 select
     (
@@ -27,5 +28,8 @@ select
     (
         select count(*)
         from `{fct_trades}`
-        where traded_date = cast(@day as date)
+        where
+            traded_date = cast(@day as date)
+            and received_at between cast(@received_from as timestamp)
+            and cast(@received_to as timestamp)
     ) as in_marts

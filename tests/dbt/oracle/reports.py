@@ -50,6 +50,7 @@ def feed_hours(batches: Iterable[LoadedBatch]) -> list[Row]:
                 "gap_trade_count": _ids_of(records, "pulse_gap", "first_missing", "last_missing"),
                 "closed_trade_count": _ids_of(records, "pulse_gap_closed", "first", "last"),
                 **{f"latency_p{percent}_us": nearest_rank(latencies, percent) for percent in PERCENTS},
+                **{f"durable_p{percent}_us": _slowest(records, f"durable_p{percent}_us") for percent in PERCENTS},
                 "received_date": hour.date(),
                 "hour_at": hour,
                 "first_received_at": min(received),
@@ -59,18 +60,26 @@ def feed_hours(batches: Iterable[LoadedBatch]) -> list[Row]:
     return rows
 
 
+def _slowest(records: Iterable[Row], name: str) -> int | None:
+    return max((record["detail"][name] for record in records if record["type"] == "pulse_commits"), default=None)
+
+
 def _ids_of(records: Iterable[Row], control_type: str, first: str, last: str) -> int:
     details = [record["detail"] for record in records if record["type"] == control_type]
     return sum(detail[last] - detail[first] + 1 for detail in details)
 
 
-def load_batches(batches: Iterable[LoadedBatch], all_trades: Iterable[Row]) -> list[Row]:
+def load_batches(batches: Sequence[LoadedBatch], all_trades: Iterable[Row]) -> list[Row]:
     """rpt_pipeline_batches, by batch."""
-    return [_load_batch(batch, all_trades) for batch in sorted(batches, key=lambda batch: batch.batch_id)]
+    hours = feed_hours(batches)
+    return [_load_batch(batch, all_trades, hours) for batch in sorted(batches, key=lambda batch: batch.batch_id)]
 
 
-def _load_batch(batch: LoadedBatch, all_trades: Iterable[Row]) -> Row:
+def _load_batch(batch: LoadedBatch, all_trades: Iterable[Row], hours: Iterable[Row]) -> Row:
     ledger, done_at = batch.ledger_row(), batch.transformed_at
+    first, last = (dt.datetime.fromisoformat(ledger[f"received_at_{end}"]) for end in ("min", "max"))
+    session_id = batch.records[0]["session_id"]
+    own = [hour for hour in hours if hour["session_id"] == session_id and floor(first, 60) <= hour["hour_at"] <= last]
     timed = [
         trade
         for trade in all_trades
@@ -97,10 +106,16 @@ def _load_batch(batch: LoadedBatch, all_trades: Iterable[Row]) -> Row:
             for stage, times in stages.items()
             for percent in PERCENTS
         },
+        **{
+            f"received_to_durable_p{percent}_us": max(
+                (hour[name] for hour in own if hour[name := f"durable_p{percent}_us"] is not None), default=None
+            )
+            for percent in PERCENTS
+        },
         "sealed_to_loaded_us": microseconds(batch.loaded_at - batch.sealed_at),
         "loaded_to_mart_us": microseconds(done_at - batch.loaded_at) if done_at else None,
-        "first_received_at": dt.datetime.fromisoformat(ledger["received_at_min"]),
-        "last_received_at": dt.datetime.fromisoformat(ledger["received_at_max"]),
+        "first_received_at": first,
+        "last_received_at": last,
         "first_traded_at": None,
         "last_traded_at": None,
         "first_sealed_at": batch.sealed_at,

@@ -51,13 +51,16 @@ rejected as (
 
 ),
 
-gaps as (
+controls as (
 
     select distinct
         session_id,
         record_no,
         last_missing_trade_id - first_missing_trade_id + 1 as missing_count,
-        last_closed_trade_id - first_closed_trade_id + 1 as closed_count
+        last_closed_trade_id - first_closed_trade_id + 1 as closed_count,
+        durable_p50_us,
+        durable_p95_us,
+        durable_p99_us
     from {{ ref('stg_coinbase__controls') }}
     where {{ in_window_hours('received_at') }}
 
@@ -107,22 +110,25 @@ grouped as (
         countif(receipts.message_type = 'pulse_back_pressure')
             as back_pressure_count,
         countif(receipts.message_type = 'pulse_gap') as gap_count,
-        coalesce(sum(gaps.missing_count), 0) as gap_trade_count,
-        coalesce(sum(gaps.closed_count), 0) as closed_trade_count,
+        coalesce(sum(controls.missing_count), 0) as gap_trade_count,
+        coalesce(sum(controls.closed_count), 0) as closed_trade_count,
         min(receipts.received_at) as first_received_at,
         max(receipts.received_at) as last_received_at,
         {{ percentile('receipts.latency_us', 50) }} as latency_p50_us,
         {{ percentile('receipts.latency_us', 95) }} as latency_p95_us,
-        {{ percentile('receipts.latency_us', 99) }} as latency_p99_us
+        {{ percentile('receipts.latency_us', 99) }} as latency_p99_us,
+        max(controls.durable_p50_us) as durable_p50_us,
+        max(controls.durable_p95_us) as durable_p95_us,
+        max(controls.durable_p99_us) as durable_p99_us
     from receipts
     left join rejected
         on
             receipts.session_id = rejected.session_id
             and receipts.record_no = rejected.record_no
-    left join gaps
+    left join controls
         on
-            receipts.session_id = gaps.session_id
-            and receipts.record_no = gaps.record_no
+            receipts.session_id = controls.session_id
+            and receipts.record_no = controls.record_no
     group by 1, 2, 3, 4
 
 ),
@@ -175,6 +181,9 @@ final as (
         latency_p50_us,
         latency_p95_us,
         latency_p99_us,
+        durable_p50_us,
+        durable_p95_us,
+        durable_p99_us,
 
         ---------- dates and times
         date(hour_at) as received_date,

@@ -50,6 +50,24 @@ trades as (
 
 ),
 
+durable as (
+
+    select
+        segments.batch_id,
+        max(health.durable_p50_us) as received_to_durable_p50_us,
+        max(health.durable_p95_us) as received_to_durable_p95_us,
+        max(health.durable_p99_us) as received_to_durable_p99_us
+    from segments
+    inner join {{ ref('rpt_feed_health') }} as health
+        on
+            segments.session_id = health.session_id
+            and timestamp_trunc(segments.first_received_at, hour)
+            <= health.hour_at
+            and segments.last_received_at >= health.hour_at
+    group by segments.batch_id
+
+),
+
 latencies as (
 
     select
@@ -92,6 +110,9 @@ final as (
         latencies.{{ stage }}_p{{ percent }}_us,
         {%- endfor %}
         {%- endfor %}
+        durable.received_to_durable_p50_us,
+        durable.received_to_durable_p95_us,
+        durable.received_to_durable_p99_us,
         timestamp_diff(batches.loaded_at, sealed.first_sealed_at, microsecond)
             as sealed_to_loaded_us,
         timestamp_diff(batches.transformed_at, batches.loaded_at, microsecond)
@@ -110,6 +131,7 @@ final as (
 
     from batches
     left join sealed on batches.batch_id = sealed.batch_id
+    left join durable on batches.batch_id = durable.batch_id
     left join latencies on batches.batch_id = latencies.batch_id
 
 )

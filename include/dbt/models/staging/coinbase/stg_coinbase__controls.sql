@@ -38,6 +38,12 @@ renamed as (
         safe_cast(json_value(detail, '$.last') as int64)
             as last_closed_trade_id,
         safe_cast(json_value(detail, '$.step_us') as int64) as clock_step_us,
+        safe_cast(json_value(detail, '$.durable_p50_us') as int64)
+            as durable_p50_us,
+        safe_cast(json_value(detail, '$.durable_p95_us') as int64)
+            as durable_p95_us,
+        safe_cast(json_value(detail, '$.durable_p99_us') as int64)
+            as durable_p99_us,
         safe_cast(json_value(detail, '$.seconds') as numeric) as seconds,
 
         ---------- semi-structured
