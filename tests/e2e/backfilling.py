@@ -114,28 +114,17 @@ def fetched_pages(stack: RunningStack) -> int:
 def kill_a_lane(stack: RunningStack, backfill: Backfill, *, supervisor: bool) -> int:
     """kill -9 of the process of a task that fetches, or of that one's supervisor; its pid."""
 
+    title = "airflow worker -- LocalExecutor: {}" if supervisor else "airflow worker -- {}"
+
     def once() -> int | None:
-        for task in backfill.tasks("refetch.refetch_trades"):
-            for pid, command in processes_of(stack.home).items():
-                if task["state"] == "running" and f"airflow worker -- {task['id']}" in command:
-                    victim = pid if supervisor else _child_of(pid)
-                    if victim is not None:
-                        os.kill(victim, signal.SIGKILL)
-                        return victim
+        running = [task["id"] for task in backfill.tasks("refetch.refetch_trades") if task["state"] == "running"]
+        for pid, command in processes_of(stack.home).items():
+            if any(title.format(task_id) in command for task_id in running):
+                os.kill(pid, signal.SIGKILL)
+                return pid
         return None
 
     return eventually(once, within=150, what="a lane runs, to be killed")
-
-
-def _child_of(pid: int) -> int | None:
-    for status in Path("/proc").glob("[0-9]*/stat"):
-        try:
-            fields = status.read_text().rpartition(")")[2].split()
-        except OSError:
-            continue
-        if int(fields[1]) == pid:
-            return int(status.parent.name)
-    return None
 
 
 def storm(stack: RunningStack, *statuses: int, probability: float, seconds: float) -> None:
