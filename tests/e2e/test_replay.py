@@ -172,6 +172,28 @@ def test_a_task_can_be_cleared_while_its_run_goes_on(stack: RunningStack) -> Non
 
 
 @pytest.mark.timeout(600)
+def test_the_product_dimension_has_what_the_exchange_lists(stack: RunningStack) -> None:
+    """A new installation asks for the list by itself, and the next run has it in the marts."""
+    runs = "dags/market_pulse_products/dagRuns?limit=10"
+    eventually(
+        lambda: "success" in {run["state"] for run in stack.airflow(runs)["dag_runs"]}, within=120, what="it is asked"
+    )
+    stack.run_to_success()
+
+    listed = {product["id"]: product for product in stack.get(stack.known["simulator_url"] + "/products")}
+    rows = stack.query(
+        "select product_id, is_listed, status, base_increment, quote_increment from {marts}.dim_products"
+    )
+    assert {row["product_id"] for row in rows} == listed.keys()
+    for row in rows:
+        product = listed[row["product_id"]]
+        assert row["is_listed"]
+        assert row["status"] == product["status"]
+        increments = (Decimal(product["base_increment"]), Decimal(product["quote_increment"]))
+        assert (row["base_increment"], row["quote_increment"]) == increments
+
+
+@pytest.mark.timeout(600)
 def test_down_and_up_again_continues_with_the_data(
     stack: RunningStack, recording: Path, frames: list[dict[str, Any]]
 ) -> None:
