@@ -20,6 +20,8 @@ from include.warehouse.warehouse import Warehouse
 PRODUCTS = ("BTC-USD", "ETH-USD", "XRP-USD")
 #: Matches and tickers; heartbeats come on top.
 _FRAMES_A_TRADE = 2
+#: The first run, which nobody disturbs either, at most.
+_FIRST_TRIES = 3
 #: The last runs, which nobody disturbs, at most.
 _LAST_RUNS = 8
 
@@ -100,7 +102,8 @@ class Campaign:
         with self._started():
             # The marts are there before anything dies: one that is created is built from all of raw, which would hide
             # a window that was lost.
-            if not self._scheduler.run(transform=True):
+            # Without a safeguard it may fail by itself, and be gone on with like any other.
+            if not any(self._scheduler.run(transform=True) for _ in range(_FIRST_TRIES)):
                 raise PartFailed(f"the first run, which nobody disturbs, fails: see the logs in {self._folder}")
             weather = None
             if self._plan.pace is not None:
