@@ -11,6 +11,10 @@ from airflow.sdk.definitions.deadline import AsyncCallback, DeadlineAlert
 from market_pulse.deadlines import RunQueued
 from market_pulse.notifier import Moment, PulseNotifier
 
+#: Airflow's migration from 3.2 to 3.3 stores an interval of whole seconds as an integer, and 3.3.2 then cannot read it:
+#: no run of the DAG could be made until its file changes. tests/compose upgrades from such a database.
+_NO_WHOLE_SECONDS = timedelta(microseconds=1)
+
 
 def task_alarms() -> dict[str, Any]:
     """For default_args: every task reports its last failure."""
@@ -34,7 +38,7 @@ def dag_alarms(*, start_within: timedelta | None = None, end_within: timedelta |
 def _deadline(moment: Moment, limit: timedelta) -> DeadlineAlert:
     return DeadlineAlert(
         reference=RunQueued(),
-        interval=limit,
+        interval=limit + _NO_WHOLE_SECONDS,
         callback=AsyncCallback(PulseNotifier, kwargs={"moment": moment.value}),
         name=moment.value,
     )
