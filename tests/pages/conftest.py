@@ -7,7 +7,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
-from playwright.sync_api import Page, sync_playwright
+from playwright.sync_api import FloatRect, Page, sync_playwright
 
 from tests.e2e.harness import REPO, RunningStack, running
 
@@ -20,6 +20,10 @@ QUIET = (
     "--disable-background-networking",
     "--disable-component-update",
 )
+
+
+#: Of the window.
+WIDTH, HEIGHT = 1440, 900
 
 
 @pytest.fixture(scope="session")
@@ -52,7 +56,7 @@ def page(stack: RunningStack, problems: list[str]) -> Iterator[Page]:
     with sync_playwright() as playwright:
         browser = playwright.chromium.launch(executable_path=chromium, args=list(QUIET))
         page = browser.new_page(
-            viewport={"width": 1440, "height": 900}, base_url=known["airflow_url"], timezone_id="America/New_York"
+            viewport={"width": WIDTH, "height": HEIGHT}, base_url=known["airflow_url"], timezone_id="America/New_York"
         )
         page.set_default_timeout(60_000)
         page.on("pageerror", lambda error: problems.append(str(error)))
@@ -75,7 +79,8 @@ def _nothing_fails_behind_the_page(problems: list[str]) -> Iterator[None]:
     assert problems == []
 
 
-def keep_picture(page: Page, name: str) -> None:
-    """Keep a screenshot as `<name>.png` where PULSE_PICTURES says; without it, none."""
+def keep_picture(page: Page, name: str, *, height: int = HEIGHT) -> None:
+    """Keep a screenshot of the upper part as `<name>.png` where PULSE_PICTURES says; without it, none."""
     if folder := os.environ.get("PULSE_PICTURES"):
-        page.screenshot(path=Path(folder) / f"{name}.png")
+        clip: FloatRect = {"x": 0, "y": 0, "width": WIDTH, "height": height}
+        page.screenshot(path=Path(folder) / f"{name}.png", clip=clip)
