@@ -4,6 +4,8 @@
 Every six hours, and at once in a new installation: asks the exchange's REST API for its list of products and writes it to the spool, one record a product. The next run
 of market_pulse loads it; `dim_products` has the newest entry of each product, `dim_product_history` every change of status, increments and flags.
 
+On call: docs/runbooks has a page for every alert.
+
 | what you see | what it means | what to do |
 |---|---|---|
 | `record_listing` red, "RestUnavailable" | the exchange's REST API does not answer | nothing: trades go on, the dimension keeps its last list; the next run asks again |
