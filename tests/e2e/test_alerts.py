@@ -151,7 +151,8 @@ def test_a_silent_feed_pages_and_recovers(stack: RunningStack, on_call: OnCall) 
 
 
 def test_a_task_killed_by_the_kernel_is_told_of(stack: RunningStack, on_call: OnCall) -> None:
-    """The process of a task that has no try left dies by kill -9 and can call nobody: Airflow's other processes do."""
+    """The process of a task that has no try left dies by kill -9 and can call nobody: Airflow's other processes do, at
+    the latest when the run is over, whose other tasks go on."""
     run = stack.airflow(f"dags/{MAINTENANCE}/dagRuns", {"logical_date": None, "conf": {}})
     listed = stack.airflow(f"dags/{MAINTENANCE}/dagRuns/{run['dag_run_id']}/taskInstances")["task_instances"]
     task = next(each for each in listed if each["task_id"] == "check_consistency")  # it takes five seconds at least
@@ -160,7 +161,7 @@ def test_a_task_killed_by_the_kernel_is_told_of(stack: RunningStack, on_call: On
 
     message = eventually(
         lambda: next((each for each in on_call.receivers.webhooks(scope=MAINTENANCE) if each.at >= since), None),
-        within=100,
+        within=300,
         what="a message about the killed task",
     )
     measured["task killed -9"] = message.at - since
