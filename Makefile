@@ -90,7 +90,7 @@ test: ## Install what the tests need and run the suite
 	@scripts/bootstrap test
 	@scripts/test
 
-test-long: ## Run what takes longer: laws with many cases, kills of everything, alerts, the web UI, scanners
+test-long: ## Run what takes longer: laws with many cases, kills of everything, the web UI, scanners
 	@scripts/bootstrap test
 	@scripts/test long pages audit
 
@@ -102,7 +102,7 @@ test-containers: ## Run docker-compose.yaml for real and kill its containers
 	@scripts/bootstrap test
 	@scripts/test compose
 
-drill: ## Backfill under fire: kills, storms, a rebuild, on a whole stack (ten minutes)
+drill: ## Fire every alert, and backfill under fire, each on a whole stack (a quarter of an hour)
 	@scripts/bootstrap test
 	@scripts/test drill
 

@@ -19,7 +19,7 @@ from include.spool import RecordEncoder, SegmentWriter, Session, Spool
 from tests.alerting.receivers import Received, Receivers
 from tests.e2e.harness import RunningStack, eventually, kill_process, processes_of, running
 
-pytestmark = [pytest.mark.long, pytest.mark.timeout(600)]
+pytestmark = [pytest.mark.drill, pytest.mark.timeout(600)]
 
 RUN_LIMIT_SECONDS = 45
 FRESHNESS_LIMIT_SECONDS = 45
