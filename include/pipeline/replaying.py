@@ -79,7 +79,8 @@ def replay(
     }
     if dry_run:
         return outcome
-    target.prepare()
+    for either in (warehouse, target):
+        either.prepare()
     _check_target(warehouse, target, segments)
     work = config.home / "replay" / target.config.datasets().raw
     copies = Spool.open(work, spool.source, create=True)

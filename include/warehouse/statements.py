@@ -1,4 +1,8 @@
-"""The statements in `sql/`: each is one job, can be repeated, and takes its values as parameters only."""
+"""The statements in `sql/`: each is one job, can be repeated, and takes its values as parameters only.
+
+`{name}` in a statement is the full id of a table, `{record_columns}` the columns of raw.messages that a record has
+whenever it is loaded.
+"""
 
 from collections.abc import Iterator, Mapping
 from datetime import UTC, datetime
@@ -9,7 +13,7 @@ from google.cloud import bigquery
 
 from include.config import WarehouseConfig
 from include.warehouse.client import ONCE
-from include.warehouse.table_specs import load_specs
+from include.warehouse.table_specs import load_spec, load_specs
 from include.warehouse.tables import full_id
 
 #: Marts that statements read; all other tables are those of the specifications.
@@ -28,8 +32,10 @@ class Statements:
         self, client: bigquery.Client, config: WarehouseConfig, *, timeout_seconds: float | None = None
     ) -> None:
         self._client = client
-        self._tables = {spec.table: full_id(config, spec.dataset, spec.table) for spec in load_specs()}
-        self._tables |= {table: full_id(config, "marts", table) for table in _MARTS}
+        self._names = {spec.table: full_id(config, spec.dataset, spec.table) for spec in load_specs()}
+        self._names |= {table: full_id(config, "marts", table) for table in _MARTS}
+        columns = [field.name for field in load_spec("messages").schema if field.name != "batch_id"]
+        self._names["record_columns"] = ", ".join(f"`{column}`" for column in columns)
         self._patience: dict[str, Any] = {}
         if timeout_seconds is not None:
             self._patience = {
@@ -50,8 +56,8 @@ class Statements:
 
     def _run(self, statement: str, values: Mapping[str, Any]) -> Any:
         sql = (_FOLDER / f"{statement}.sql").read_text("utf-8")
-        for name, table_id in self._tables.items():
-            sql = sql.replace("{" + name + "}", table_id)
+        for name, text in self._names.items():
+            sql = sql.replace("{" + name + "}", text)
         parameters = [_parameter(name, value) for name, value in values.items()]
         return self._client.query_and_wait(
             sql, job_config=bigquery.QueryJobConfig(query_parameters=parameters), **self._patience

@@ -105,7 +105,11 @@ def test_a_frame_that_would_come_back_is_refused_before_anything_is_written(run:
 def test_a_new_member_is_kept_in_extra_and_fills_a_column_later(
     run: Run, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """Drift is seen at sealing, listed at loading; the column is added without a rewrite and back-filled by hour."""
+    """Drift is seen at sealing, listed at loading; the column is added without a rewrite and back-filled by hour.
+
+    In a warehouse of its own: the column stays.
+    """
+    run.warehouse = Warehouse.connect(msgspec.structs.replace(run.warehouse.config, dataset_prefix="drifted"))
     frames = [match(1)[:-1] + b',"fee":"0.10"}', match(2), match(3)[:-1] + b',"fee":7}']
     write_segment(run.spool, frames)
     run.seal()

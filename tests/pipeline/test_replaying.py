@@ -9,6 +9,7 @@ from typing import Any
 
 import msgspec
 import pytest
+from google.cloud import bigquery
 
 from include.pipeline import archive_segments, close_window, open_window
 from include.pipeline.replaying import ReplayError, replay
@@ -93,6 +94,26 @@ def test_a_replay_gives_the_same_records(run: Run, target: Warehouse) -> None:
     assert len(rows(target)) == 19
     assert run.states() == before
     assert list((run.config.home / "replay").iterdir()) == []
+
+
+def test_a_table_that_has_grown_since_counts_as_the_same(run: Run, target: Warehouse) -> None:
+    """An operator's own column in the middle of the live table: what the exchange sent is what is compared."""
+    live = msgspec.structs.replace(run.warehouse.config, dataset_prefix=f"grown{next(_targets)}")
+    run.warehouse = Warehouse.connect(live)
+    run.warehouse.prepare()
+    client, table_id = run.warehouse.client, run.warehouse.messages_id
+    template = client.get_table(table_id)
+    fields = [*template.schema[:7], bigquery.SchemaField("note", "STRING"), *reversed(template.schema[7:])]
+    client.delete_table(table_id)
+    grown = bigquery.Table(table_id, schema=fields)
+    grown.labels, grown.time_partitioning = template.labels, template.time_partitioning
+    client.create_table(grown)
+    captured(run)
+
+    assert replay_all(run, target)["identical"] == 19
+
+    for dataset in live.datasets():
+        client.delete_dataset(dataset, delete_contents=True)
 
 
 def test_only_segments_of_the_hours_are_replayed(run: Run, target: Warehouse) -> None:

@@ -1,12 +1,14 @@
--- A hash of every column but batch_id, of the records of some segments, in
--- order. No alias here may be called like a column: a column would come first.
+-- A hash of every column of the schema but batch_id, of the records of some
+-- segments, in order. The columns are named: a table that has grown has them in
+-- another order, or has more of them, than one just made. No alias here may be
+-- called like a column: a column would come first.
 select
     raw_row.streamer_id,
     raw_row.session_id,
     raw_row.record_no,
     to_hex(sha256(to_json_string(raw_row))) as content
 from (
-    select * except (batch_id)
+    select {record_columns}
     from `{messages}`
     where
         received_at between cast(@received_from as timestamp)
