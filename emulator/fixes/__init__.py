@@ -4,6 +4,7 @@ docs/emulator.md lists them beside the faults that we avoid instead.
 """
 
 from emulator.fixes import (
+    catalog_lookups,
     commit_tags,
     create_table_as,
     gzip_uploads,
@@ -22,6 +23,7 @@ from emulator.fixes.upstream import check_version
 
 #: In the order they are put in place. Jobs are resolved by the tags of their commits before upkeep may remove those.
 FIXES = (
+    catalog_lookups,
     create_table_as,
     result_retention,
     commit_tags,
