@@ -22,7 +22,7 @@ type Told = dict[str, dict[str, str]]
 
 #: Much longer than any run: a task whose triggerer is away for so long fails and lets the next run begin.
 _TIMEOUT = timedelta(hours=2)
-_RUNNING_SECONDS = 5.0
+_RUNNING_SECONDS = 2.0
 _OVER_SECONDS = 1.0
 #: States of the build in which what it told is of this try: Airflow deletes the XComs of the one before at the start.
 _TELLING = frozenset({"running", "up_for_retry", "success", "failed"})
