@@ -37,7 +37,8 @@ def main(port: str, path: str) -> None:
             row["receipt_timestamp"] = receipt
             file.write(json.dumps(row) + "\n")
 
-        handler = FeedHandler()
+        # Its defaults, but for the place of the log: that is the current folder.
+        handler = FeedHandler({"uvloop": True, "log": {"filename": f"{path}.log", "level": "WARNING"}})
         callbacks = {TRADES: write, TICKER: write}
         handler.add_feed(Coinbase(symbols=list(PRODUCTS), channels=[TRADES, TICKER], callbacks=callbacks))
         handler.run()

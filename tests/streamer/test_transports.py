@@ -469,6 +469,45 @@ async def test_receive_returns_when_no_more_is_wanted_and_goes_on_from_there(tra
     assert messages == [match_frame(number) for number in range(count)]
 
 
+async def test_receive_returns_in_the_middle_of_a_message_and_goes_on_from_there(transport: Transport) -> None:
+    """What has come of the next message when a receiver stops is not lost."""
+    stopped = asyncio.Event()
+    frame = match_frame(2)
+
+    async def send(connection: ServerConnection) -> None:
+        write(connection, Frame(Opcode.TEXT, match_frame(1)), Frame(Opcode.TEXT, frame[:50], fin=False))
+        await stopped.wait()
+        write(connection, Frame(Opcode.CONT, frame[50:]))
+        await connection.wait_closed()
+
+    async with serving(send, compression=None) as server, connecting(transport, url_of(server)) as connection:
+        assert await received(connection, 1) == [match_frame(1)]
+        stopped.set()
+        assert await received(connection, 1) == [frame]
+
+
+async def test_what_one_read_brings_is_delivered_together(transport: Transport) -> None:
+    """One by one would cost more than all the rest of the work."""
+    count = 50
+
+    async def send(connection: ServerConnection) -> None:
+        write(connection, *(Frame(Opcode.TEXT, match_frame(number)) for number in range(count)))
+        await connection.wait_closed()
+
+    deliveries: list[int] = []
+    inbox = Inbox(count)
+
+    def deliver(messages: Sequence[bytes]) -> bool:
+        deliveries.append(len(messages))
+        return inbox.deliver(messages)
+
+    async with serving(send, compression=None) as server, connecting(transport, url_of(server)) as connection:
+        async with asyncio.timeout(DEADLINE_SECONDS):
+            await connection.receive(deliver)
+    assert sum(deliveries) == count
+    assert len(deliveries) <= 3  # loopback may cut the piece, hardly into more
+
+
 class Broken(Exception):
     """What a receiver raises that fails."""
 
