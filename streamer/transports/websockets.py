@@ -51,7 +51,8 @@ async def websockets_transport(url: str, *, timeout_seconds: float, frame_max_by
 
 
 async def _receive(client: ClientConnection, deliver: Deliver) -> None:
-    """What one read brought is delivered together, which costs less than one by one.
+    """What one read brought is delivered some at a time, which costs less than one by one. Not all at once: a read of
+    compressed messages brings megabytes, and who takes them may want no more after the first.
 
     The library does not say whether more is there; but when it is, receiving it does not suspend.
     """
@@ -62,6 +63,10 @@ async def _receive(client: ClientConnection, deliver: Deliver) -> None:
             awaited = receiving.send(None)
         except StopIteration as received:
             frames.append(received.value)
+            if len(frames) == HELD_FRAMES:
+                if not deliver(frames):
+                    return
+                frames = []
             continue
         except ConnectionClosed:
             if frames and not deliver(frames):
