@@ -38,8 +38,11 @@ def free_ports(count: int) -> list[int]:
             each.close()
 
 
-def eventually[T](probe: Callable[[], T | None], *, within: float, what: str) -> T:
-    """The first truthy answer of a probe; fails with the last one after `within` seconds."""
+def eventually[T](probe: Callable[[], T | None], *, within: float, what: str, pause_max: float = 1.0) -> T:
+    """The first truthy answer of a probe; fails with the last one after `within` seconds.
+
+    `pause_max`: seconds between two probes; what may last for less than one needs a smaller one.
+    """
     deadline = time.monotonic() + within
     pause = 0.05
     while True:
@@ -49,7 +52,7 @@ def eventually[T](probe: Callable[[], T | None], *, within: float, what: str) ->
         if time.monotonic() > deadline:
             pytest.fail(f"not within {within} s: {what} (last answer: {answer!r})")
         time.sleep(pause)
-        pause = min(pause * 1.5, 1.0)
+        pause = min(pause * 1.5, pause_max)
 
 
 class RunningStack:
