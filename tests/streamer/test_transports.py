@@ -487,7 +487,7 @@ async def test_receive_returns_in_the_middle_of_a_message_and_goes_on_from_there
 
 
 async def test_what_one_read_brings_is_not_delivered_one_by_one(transport: Transport) -> None:
-    """That would cost as much as half of the rest of the work."""
+    """That costs more CPU: docs/streamer-performance.md."""
     count = 64
 
     async def send(connection: ServerConnection) -> None:
