@@ -23,6 +23,7 @@ TRANSPORT ?=
 SEED ?=
 KILLS ?=
 WITHOUT ?=
+RECORDS ?=
 
 # Variables of this file that are settings of the product; what is already in the environment stays when they are empty.
 ifneq ($(REPLAY),)
@@ -36,7 +37,7 @@ core := .venvs/core/bin
 stack := $(core)/python -m stack
 
 .DEFAULT_GOAL := help
-.PHONY: help run up down status logs clean fsck replay-archive page-test backfill streamer simulator warehouse airflow test test-long test-containers drill lint format chaos chaos-mutations pictures charts bench-marts bench-backfill bench-dag bench-sealing bench-streamer bootstrap
+.PHONY: help run up down status logs clean fsck replay-archive page-test backfill streamer simulator warehouse airflow test test-long test-containers drill lint format chaos chaos-mutations pictures charts bench-marts bench-backfill bench-backlog bench-dag bench-sealing bench-streamer bootstrap
 
 help: ## Show this list
 	@echo 'make TARGET [SOURCE=auto|live|simulated|replay] [REPLAY=file] [SPEED=1|10|max]'
@@ -128,6 +129,10 @@ bench-marts: bootstrap ## Measure an increment on a short and on a long history
 
 bench-sealing: bootstrap ## Measure how fast a backlog is sealed, against hashing alone
 	@$(core)/python -m bench.sealing
+
+bench-backlog: ## Watch the schedule drain five million records that lie in the spool at once (RECORDS=; a quarter of an hour)
+	@scripts/bootstrap test
+	@$(core)/python -m bench.backlog $(if $(RECORDS),--records $(RECORDS))
 
 bench-dag: bootstrap ## Measure a run of market_pulse against plain dbt build
 	@$(core)/python -m bench.dag

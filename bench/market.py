@@ -2,13 +2,15 @@
 
 import itertools
 import os
+import tempfile
 import time
 from collections.abc import Iterator
+from pathlib import Path
 
 from include.spool import RecordEncoder, SegmentName, Session, Spool, State
 
 #: Not captured by the stack's own streamer, so that trade ids cannot meet.
-_PRODUCTS = ("SOL-USD", "LTC-USD", "DOGE-USD")
+PRODUCTS = ("SOL-USD", "LTC-USD", "DOGE-USD")
 _SPAN_SECONDS = 120
 
 # As on the three channels of a streamer: a ticker for every trade, and a heartbeat now and then.
@@ -30,35 +32,51 @@ _CYCLE = (*(_MATCH, _TICKER) * 5, _HEARTBEAT)
 
 
 class Market:
-    """Made-up messages of the last two minutes; trade ids go on from round to round."""
+    """Made-up messages of the last minutes; trade ids go on from round to round, of each product without a hole."""
 
     def __init__(self, spool: Spool) -> None:
         self._spool = spool
-        self._trades = itertools.count(1)
+        self._numbers = itertools.count(1)
+        self.trades = 0
+        """Written so far."""
 
-    def write(self, records: int) -> None:
-        """One segment with so many records, left behind as by a streamer that has ended."""
+    def write(self, records: int, *, span_seconds: int = _SPAN_SECONDS, segment_records: int | None = None) -> int:
+        """So many records of the last `span_seconds`, left behind as by a streamer that has ended: in one segment, or
+        in several of `segment_records`. How many bytes they are.
+
+        The segments get their places when all are written: who seals meanwhile finds all of them or none.
+        """
         now = time.time_ns()
-        step = _SPAN_SECONDS * 1_000_000_000 // records
-        clock = itertools.count(now - _SPAN_SECONDS * 1_000_000_000, step)
+        start, step = now - span_seconds * 1_000_000_000, span_seconds * 1_000_000_000 // records
+        clock = itertools.count(start, step)
         session = Session.new("bench-1", now)
         encoder = RecordEncoder(session, lambda: next(clock))
-        frames = self._frames(now - _SPAN_SECONDS * 1_000_000_000, step)
-        path = self._spool.folder(State.SEALING) / SegmentName(session.streamer_id, session.session_id, 1).file_name
-        with path.open("wb") as file:
-            file.writelines(encoder.frame(next(frames).encode(), 1).line for _ in range(records))
-            os.fsync(file.fileno())
+        frames = itertools.islice(self._frames(start, step), records)
+        with tempfile.TemporaryDirectory(dir=self._spool.root.parent) as folder:
+            written = []
+            while batch := list(itertools.islice(frames, segment_records or records)):
+                name = SegmentName(session.streamer_id, session.session_id, len(written) + 1).file_name
+                path = Path(folder) / name
+                with path.open("wb") as file:
+                    file.writelines(encoder.frame(frame.encode(), 1).line for frame in batch)
+                    os.fsync(file.fileno())
+                written.append(path)
+            size = sum(path.stat().st_size for path in written)
+            for path in written:
+                path.rename(self._spool.folder(State.SEALING) / path.name)
+        return size
 
     def _frames(self, start_ns: int, step_ns: int) -> Iterator[str]:
         values: dict[str, object] = {}
         for number, template in enumerate(itertools.cycle(_CYCLE)):
             if template is _MATCH:
-                trade = next(self._trades)
+                trade = next(self._numbers)
+                self.trades += 1
                 micros = (start_ns + number * step_ns) // 1000
                 seconds, fraction = divmod(micros, 1_000_000)
                 values = {
-                    "id": 1000 + trade // len(_PRODUCTS),
-                    "product": _PRODUCTS[trade % len(_PRODUCTS)],
+                    "id": 1000 + trade // len(PRODUCTS),
+                    "product": PRODUCTS[trade % len(PRODUCTS)],
                     "sequence": 10_000 + 7 * trade,
                     "time": time.strftime("%Y-%m-%dT%H:%M:%S", time.gmtime(seconds)) + f".{fraction:06d}Z",
                 }
