@@ -63,7 +63,8 @@ def main() -> int:
 
 def _compare(generator: Path, floor: Path, folder: Path, *, quick: bool) -> int:
     ours = [receivers.streamer("picows"), receivers.streamer("websockets")]
-    all_ = [receivers.c_receiver(floor), *ours, receivers.cryptofeed(), receivers.plain_loop()]
+    alone = [receivers.discard("picows"), receivers.discard("websockets")]
+    all_ = [receivers.c_receiver(floor), *ours, *alone, receivers.cryptofeed(), receivers.plain_loop()]
     return sum(_load(load, all_, generator, folder, rounds=2 if quick else 3) for load in (QUICK if quick else FULL))
 
 

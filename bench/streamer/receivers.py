@@ -24,35 +24,8 @@ def _nothing(_port: int, _folder: Path) -> dict[str, str]:
     return {}
 
 
-@dataclass(frozen=True)
-class Receiver:
-    """A program under test. It writes below the folder it is given and nowhere else."""
-
-    name: str
-    command: Callable[[int, Path], list[str | Path]]
-    """Its command line, for a port on loopback and a folder."""
-    dialect: str = "exchange"
-    subscribes: bool = False
-    """Whether it waits for the answer to a subscription."""
-    stores_heartbeats: bool = True
-    environment: Callable[[int, Path], dict[str, str]] = _nothing
-
-    def env(self, port: int, folder: Path) -> dict[str, str]:
-        """The environment it runs in: ours without our settings."""
-        inherited = {name: value for name, value in os.environ.items() if not name.startswith("PULSE_")}
-        return inherited | {"PYTHONPATH": str(REPOSITORY)} | self.environment(port, folder)
-
-    def expected(self, sent: int) -> int:
-        """Lines that it has to store of so many frames."""
-        return sent if self.stores_heartbeats else sent - sent // FRAMES_PER_HEARTBEAT
-
-    def stored(self, folder: Path) -> int:
-        """Lines of received data that it has stored. Raises ValueError when numbered lines are not contiguous."""
-        return sum(_count(path) for path in sorted(folder.rglob("*.ndjson")))
-
-    def bytes(self, folder: Path) -> int:
-        """Bytes that it has written so far."""
-        return sum(path.stat().st_size for path in folder.rglob("*.ndjson") if path.exists())
+def _count_lines(folder: Path) -> int:
+    return sum(_count(path) for path in sorted(folder.rglob("*.ndjson")))
 
 
 def _count(path: Path) -> int:
@@ -68,6 +41,38 @@ def _count(path: Path) -> int:
                     raise ValueError(f"{path}: record_no {record_no} follows {last_no}")
                 last_no = record_no
     return count
+
+
+@dataclass(frozen=True)
+class Receiver:
+    """A program under test. It writes below the folder it is given and nowhere else."""
+
+    name: str
+    command: Callable[[int, Path], list[str | Path]]
+    """Its command line, for a port on loopback and a folder."""
+    dialect: str = "exchange"
+    subscribes: bool = False
+    """Whether it waits for the answer to a subscription."""
+    stores_heartbeats: bool = True
+    environment: Callable[[int, Path], dict[str, str]] = _nothing
+    count: Callable[[Path], int] = _count_lines
+
+    def env(self, port: int, folder: Path) -> dict[str, str]:
+        """The environment it runs in: ours without our settings."""
+        inherited = {name: value for name, value in os.environ.items() if not name.startswith("PULSE_")}
+        return inherited | {"PYTHONPATH": str(REPOSITORY)} | self.environment(port, folder)
+
+    def expected(self, sent: int) -> int:
+        """Lines that it has to store of so many frames."""
+        return sent if self.stores_heartbeats else sent - sent // FRAMES_PER_HEARTBEAT
+
+    def stored(self, folder: Path) -> int:
+        """Messages that it has stored, or counted. Raises ValueError when numbered lines are not contiguous."""
+        return self.count(folder)
+
+    def bytes(self, folder: Path) -> int:
+        """Bytes that it has written so far."""
+        return sum(path.stat().st_size for path in folder.rglob("*.ndjson") if path.exists())
 
 
 def unused_port() -> int:
@@ -108,6 +113,16 @@ def plain_loop() -> Receiver:
     script = Path(__file__).with_name("plain_loop.py")
     return Receiver(
         "websockets + json loop", lambda port, folder: [PEERS_PYTHON, script, str(port), folder / "plain.ndjson"]
+    )
+
+
+def discard(library: str) -> Receiver:
+    """See discard.py."""
+    script = Path(__file__).with_name("discard.py")
+    return Receiver(
+        f"{library} alone, discards",
+        lambda port, folder: [sys.executable, script, library, str(port), folder / "count"],
+        count=lambda folder: int((folder / "count").read_text()),
     )
 
 
