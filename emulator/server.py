@@ -2,6 +2,7 @@
 
 import logging
 import os
+import shutil
 import socket
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -32,11 +33,20 @@ def serve(config: EmulatorConfig, folder: Path, listener: socket.socket) -> None
     logging.getLogger("sqlglot").setLevel(logging.ERROR)
     install_extensions()
     fixes.apply()
-    database.connection()
+    _bound_memory(config.warehouse_memory_max_bytes, folder / "spill")
     app.add_api_route("/healthz", _health, include_in_schema=False)
     with _storage_api(config.warehouse_host, config.warehouse_grpc_port):
         print(f"BigQuery REST API: http://{config.warehouse_host}:{config.warehouse_port}  data: {folder}", flush=True)  # noqa: T201
         uvicorn.Server(uvicorn.Config(app, log_level="warning", access_log=False)).run(sockets=[listener])
+
+
+def _bound_memory(max_bytes: int, spill: Path) -> None:
+    """DuckDB takes four fifths of the machine by itself: fine for a database, not beside a whole stack.
+
+    A process that was killed leaves what it had put aside; the folder is ours alone (claims.py).
+    """
+    shutil.rmtree(spill, ignore_errors=True)
+    database.connection().execute(f"SET memory_limit = '{max_bytes // 2**20} MiB'; SET temp_directory = '{spill}'")
 
 
 def _health() -> dict[str, str]:

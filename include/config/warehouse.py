@@ -64,6 +64,13 @@ class EmulatorConfig(msgspec.Struct, frozen=True, kw_only=True):
     warehouse_dir: Annotated[
         Path | None, Meta(description="Folder of the local warehouse's data. Unset: PULSE_HOME/warehouse.")
     ] = None
+    warehouse_memory_max_bytes: Annotated[
+        int,
+        Meta(
+            ge=256 * 1024 * 1024,
+            description="Memory for what the local warehouse's statements work on; what is beyond goes to its folder.",
+        ),
+    ] = 1024 * 1024 * 1024
 
     def resolved_dir(self) -> Path:
         """Folder of the data."""
