@@ -70,7 +70,7 @@ class StreamerConfig(Sourced, frozen=True, kw_only=True):
         Meta(
             ge=1024 * 1024, description="Memory for lines the disk has not taken yet; past it the socket is not read."
         ),
-    ] = 32 * 1024 * 1024
+    ] = 8 * 1024 * 1024
     connect_timeout_seconds: Annotated[
         int, Meta(ge=1, description="Time for TCP, TLS and WebSocket handshake, in seconds.")
     ] = 10
