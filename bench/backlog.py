@@ -29,6 +29,8 @@ _HOUR = 3600
 _MIB = 1 << 20
 _PART = b"SUPERVISOR_PROCESS_NAME="
 _QUIET_SECONDS = 90
+#: After it: the next runs take what was received meanwhile.
+_GREEN_SECONDS = 600
 _ON_THE_WAY = (State.SEALING, State.SEALED, State.LOADED)
 
 log = logging.getLogger("bench.backlog")
@@ -111,7 +113,9 @@ def _drain(stack: RunningStack, options: argparse.Namespace) -> int:
     began = time.time()
     with Memory(stack.home).watched() as busy:
         _wait_until_archived(spool, stack, options)
-    seconds = time.time() - began
+    drained = time.time()
+    eventually(lambda: _is_green(stack, drained), within=_GREEN_SECONDS, what="a run that began later is green")
+    seconds = drained - began
     faults = _faults(stack, options.records, market.trades)
     _report_runs(stack, began)
     _report_memory(usual, busy)
@@ -119,6 +123,10 @@ def _drain(stack: RunningStack, options: argparse.Namespace) -> int:
     for fault in faults:
         _say(f"WRONG: {fault}")
     return bool(faults)
+
+
+def _is_green(stack: RunningStack, since: float) -> bool:
+    return any(run["state"] == "success" and _instant(run["start_date"]) >= since for run in stack.runs())
 
 
 def _wait_until_archived(spool: Spool, stack: RunningStack, options: argparse.Namespace) -> None:
@@ -160,7 +168,7 @@ def _report_runs(stack: RunningStack, began: float) -> None:
     for run in reversed(stack.runs()):
         if run["end_date"] and _instant(run["end_date"]) > began:
             took = _instant(run["end_date"]) - _instant(run["start_date"])
-            _say(f"  run {run['state']:8} {took:6.0f} s{_slowest(stack, run['dag_run_id'])}")
+            _say(f"  run {run['state']:8} {took:6.0f} s  {_tasks(stack, run['dag_run_id'])}")
 
 
 def _report_memory(usual: Memory, busy: Memory) -> None:
@@ -170,13 +178,16 @@ def _report_memory(usual: Memory, busy: Memory) -> None:
     _say(f"  {'largest process of a task':30}{usual.largest_task / _MIB:10.0f}{busy.largest_task / _MIB:10.0f}")
 
 
-def _slowest(stack: RunningStack, run_id: str) -> str:
+def _tasks(stack: RunningStack, run_id: str) -> str:
+    """Those that took long, in seconds, and those that failed."""
     listed: list[dict[str, Any]] = stack.airflow(f"dags/market_pulse/dagRuns/{run_id}/taskInstances?limit=200")[
         "task_instances"
     ]
-    ours = [task for task in listed if task["duration"] and task["duration"] >= 5 and not _only_shown(task["task_id"])]
-    texts = [f"{task['task_id']} {task['duration']:.0f}" for task in sorted(ours, key=lambda task: task["start_date"])]
-    return f"  ({', '.join(texts)})" if texts else ""
+    listed = sorted((task for task in listed if task["start_date"]), key=lambda task: task["start_date"])
+    long = [task for task in listed if (task["duration"] or 0) >= 5 and not _only_shown(task["task_id"])]
+    failed = [task["task_id"] for task in listed if task["state"] == "failed"]
+    texts = [f"{task['task_id']} {task['duration']:.0f}" for task in long]
+    return ", ".join(texts) + (f"; FAILED: {', '.join(failed)}" if failed else "")
 
 
 def _only_shown(task_id: str) -> bool:
