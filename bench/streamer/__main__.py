@@ -25,7 +25,7 @@ class Load(NamedTuple):
     rate: float
 
 
-FULL = (Load("bulk", 100_000, 0), Load("10,000/s", 20_000, 10_000), Load("1,000/s", 3_000, 1_000))
+FULL = (Load("bulk", 100_000, 0), Load("10,000/s", 20_000, 10_000), Load("1,000/s", 6_000, 1_000))
 QUICK = (Load("bulk", 50_000, 0), Load("1,000/s", 2_000, 1_000))
 
 
