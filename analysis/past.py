@@ -128,8 +128,7 @@ class _Receiver:
 
     def _write(self, sent_at: int, messages: list[bytes]) -> None:
         self._now = max(self._now, sent_at + self._random.randint(*_UNDER_WAY))
-        for record in self._encoder.frames(messages, self._connection_no):
-            self._lines += record.line
+        self._lines += self._encoder.frames(messages, self._connection_no)
 
     def _control(self, control_type: str, detail: dict[str, Any], product_id: str | None = None) -> None:
         self._lines += self._encoder.control(control_type, detail, self._connection_no, product_id).line

@@ -7,7 +7,7 @@ from contextlib import contextmanager
 
 from include.coinbase import FeedMessageError, parse_error, parse_subscriptions
 from include.config import StreamerConfig
-from include.spool import Record
+from include.spool import Header
 from streamer.feed_status import FeedState, FeedStatus
 from streamer.recorder import Recorder, as_json
 from streamer.subscriptions import Subscriptions
@@ -104,13 +104,14 @@ class Capture:
             self._watchdog.seen()
         return recorder.has_room and not self._subscriptions.due
 
-    def _notice(self, record: Record, frame: bytes) -> None:
-        type_ = record.header.type
-        if type_ == HEARTBEAT:
+    def _notice(self, header: Header | None, frame: bytes) -> None:
+        if header is None:
+            return
+        if header.type == HEARTBEAT:
             self._watchdog.seen()
-        if type_ in ANSWERS:
-            self._answered(type_, frame)
-        elif not record.malformed and not self._unnoticed:
+        if header.type in ANSWERS:
+            self._answered(header.type, frame)
+        elif not self._unnoticed:
             self._unnoticed = _DATA
             self._status.state = FeedState.STREAMING
             self._status.last_error = ""

@@ -8,7 +8,7 @@ from typing import Any, Final
 
 from include.coinbase import Comparison, Subscription
 from include.config import StreamerConfig
-from include.spool import FORMAT_VERSION, Record, RecordEncoder
+from include.spool import FORMAT_VERSION, MALFORMED, Header, RecordEncoder, judge_all
 from streamer import __version__
 from streamer.budget import Level
 from streamer.gaps import FOLLOWED, Gap, GapClosed, GapTracker
@@ -60,31 +60,40 @@ class Recorder:
         self,
         frames: Sequence[bytes],
         connection_no: int,
-        notice: Callable[[Record, bytes], None],
+        notice: Callable[[Header | None, bytes], None],
         unnoticed: Collection[str] = (),
     ) -> int:
         """Record frames that were read at once, as they were received; received_at of the last one, in microseconds.
 
         `notice` is told each that is of none of the `unnoticed` types, right after it was recorded: what it records
-        itself follows on that frame.
+        itself follows on that frame. A frame without a header is malformed.
         """
-        append, count, see = self._lines.append, self._traffic.count, self._gaps.see
-        now = time.monotonic()
+        headers, see, now = judge_all(frames), self._gaps.see, time.monotonic()
+        recorded = 0
         self._gathers = True
         try:
-            for frame, record in zip(frames, self._encoder.frames(frames, connection_no), strict=True):
-                append(record.line)
-                count(record, len(frame))
-                header = record.header
-                type_ = header.type
-                if type_ in FOLLOWED and (found := see(header, now)):
+            for number, header in enumerate(headers, 1):
+                type_ = MALFORMED if header is None else header.type
+                found = see(header, now) if header is not None and type_ in FOLLOWED else ()
+                is_noticed = type_ not in unnoticed
+                if found or is_noticed:
+                    self._encode(frames[recorded:number], headers[recorded:number], connection_no)
+                    recorded = number
                     self._found(found, connection_no)
-                if type_ not in unnoticed:
-                    notice(record, frame)
-            return record.received_at_us
+                    if is_noticed:
+                        notice(header, frames[number - 1])
+            if not recorded:
+                self._encode(frames, headers, connection_no)
+            elif recorded < len(frames):
+                self._encode(frames[recorded:], headers[recorded:], connection_no)
+            return self._encoder.received_at_us
         finally:
             self._gathers = False
             self._hand_over()
+
+    def _encode(self, frames: Sequence[bytes], headers: Sequence[Header | None], connection_no: int) -> None:
+        self._lines.append(self._encoder.frames(frames, connection_no, headers))
+        self._traffic.count(frames, headers, self._encoder.received_at_us)
 
     def _hand_over(self) -> None:
         if not self._writer.append(b"".join(self._lines), self._encoder.record_no):

@@ -2,11 +2,11 @@
 
 import time
 from collections import deque
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from datetime import datetime
 from typing import NamedTuple
 
-from include.spool import Record
+from include.spool import MALFORMED, Header
 
 #: Types with a label of their own; all else the feed may send is counted as OTHER, so that it cannot grow the metrics.
 KNOWN_TYPES = frozenset(
@@ -20,7 +20,7 @@ KNOWN_TYPES = frozenset(
         "status",
         "subscriptions",
         "error",
-        "malformed",
+        MALFORMED,
     }
 )
 OTHER = "other"
@@ -32,6 +32,9 @@ RATE_WINDOW_SECONDS = 10.0
 
 #: Reading and filing a lag costs as much as encoding a record: a hundred a second are enough.
 LAG_SAMPLE_INTERVAL_US = 10_000
+
+
+_MALFORMED_CELL = (MALFORMED, None)
 
 
 class Count(NamedTuple):
@@ -58,17 +61,25 @@ class Traffic:
         """Give these products labels of their own from now on, besides those that have one."""
         self._products |= frozenset(products)
 
-    def count(self, record: Record, size: int) -> None:
-        """Count the record of one received frame of `size` bytes."""
-        header = record.header
-        cell = self._cells.get((header.type, header.product_id)) or self._cell(header.type, header.product_id)
-        cell[0] += 1
-        cell[1] += size
-        if record.received_at_us >= self._next_lag_us and header.type in _TIMELY_TYPES and header.time is not None:
-            lag = lag_seconds(header.time, record.received_at_us)
-            if lag is not None:
-                self._observe_lag(lag)
-                self._next_lag_us = record.received_at_us + LAG_SAMPLE_INTERVAL_US
+    def count(self, frames: Sequence[bytes], headers: Sequence[Header | None], received_at_us: int) -> None:
+        """Count frames that were received at once; one without a header is malformed."""
+        cells = self._cells
+        for frame, header in zip(frames, headers, strict=True):
+            key = (header.type, header.product_id) if header is not None else _MALFORMED_CELL
+            cell = cells.get(key) or self._cell(*key)
+            cell[0] += 1
+            cell[1] += len(frame)
+        if received_at_us >= self._next_lag_us:
+            self._take_lag(headers, received_at_us)
+
+    def _take_lag(self, headers: Iterable[Header | None], received_at_us: int) -> None:
+        for header in headers:
+            if header is not None and header.type in _TIMELY_TYPES and header.time is not None:
+                lag = lag_seconds(header.time, received_at_us)
+                if lag is not None:
+                    self._observe_lag(lag)
+                    self._next_lag_us = received_at_us + LAG_SAMPLE_INTERVAL_US
+                    return
 
     def _cell(self, type_: str, product_id: str | None) -> list[int]:
         known_type = type_ if type_ in KNOWN_TYPES else OTHER

@@ -15,7 +15,7 @@ from .errors import (
     SyncFailed,
     UnknownFormat,
 )
-from .frames import Header
+from .frames import MALFORMED, Header, judge_all
 from .manifest import Manifest
 from .names import FORMAT_VERSION, SegmentName, Session
 from .reader import StoredRecord, read_records
@@ -26,6 +26,7 @@ from .writer import SegmentWriter
 
 __all__ = [
     "FORMAT_VERSION",
+    "MALFORMED",
     "Archive",
     "ArchiveDamaged",
     "ArchivedSegment",
@@ -56,6 +57,7 @@ __all__ = [
     "SyncFailed",
     "UnknownFormat",
     "Usage",
+    "judge_all",
     "open_segment",
     "read_records",
     "restore",

@@ -7,8 +7,11 @@ two are checked here. tests/spool/test_frames.py pins both lists, so that a new 
 A member name that occurs twice is valid JSON and stays as sent; the last one counts.
 """
 
+import contextlib
 import itertools
 import re
+from collections.abc import Sequence
+from operator import attrgetter
 from typing import Annotated, Any, Final
 
 import msgspec
@@ -54,6 +57,7 @@ HEADER_FIELDS = Header.__struct_fields__
 RESERVED = frozenset(_MessageHeader.__struct_fields__) - frozenset(HEADER_FIELDS)
 
 _decode_header = msgspec.json.Decoder(_MessageHeader).decode
+_type_of = attrgetter("type")
 _decode_members = msgspec.json.Decoder(dict[str, msgspec.Raw]).decode
 _field_decoders = {field.name: msgspec.json.Decoder(field.type) for field in msgspec.structs.fields(Header)}
 
@@ -76,9 +80,22 @@ def judge(frame: bytes) -> Header | None:
         return _judge_unusual(frame)
     except (msgspec.DecodeError, UnicodeDecodeError):
         return None
-    if header.type.startswith(CONTROL_PREFIX) or header.type == MALFORMED:
-        return None
-    return header
+    return None if _is_ours(header.type) else header
+
+
+def judge_all(frames: Sequence[bytes]) -> Sequence[Header | None]:
+    """The same for each of several frames. When all are of the usual kind, as nearly always, it costs less."""
+    if len(frames) > 1 and all(map(bytes.isascii, frames)) and max(map(len, frames)) < 2 * MAX_DEPTH:
+        with contextlib.suppress(msgspec.DecodeError):
+            headers = [*map(_decode_header, frames)]
+            if not any(map(_is_ours, set(map(_type_of, headers)))):
+                return headers
+    return [*map(judge, frames)]
+
+
+def _is_ours(type_: str) -> bool:
+    """Types that no message may have."""
+    return type_.startswith(CONTROL_PREFIX) or type_ == MALFORMED
 
 
 def _judge_unusual(frame: bytes) -> Header | None:
@@ -90,7 +107,7 @@ def _judge_unusual(frame: bytes) -> Header | None:
         return None
     known = {name: _value(name, members[name]) for name in HEADER_FIELDS if name in members}
     kind = known.get("type")
-    if not isinstance(kind, str) or kind == MALFORMED or kind.startswith(CONTROL_PREFIX):
+    if not isinstance(kind, str) or _is_ours(kind):
         return None
     return Header(**known)
 

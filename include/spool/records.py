@@ -1,20 +1,21 @@
 """Records: what one line of a segment holds, and how it is encoded."""
 
-from collections.abc import Callable, Iterable, Iterator
-from typing import Any
+from collections.abc import Callable, Sequence
+from typing import Any, Final
 
 import msgspec
 
 from . import malformed
 from .envelope import line_template
-from .frames import CONTROL_PREFIX, MALFORMED, Header, judge
+from .frames import CONTROL_PREFIX, MALFORMED, Header, judge, judge_all
 from .names import Session
 from .timestamps import MICROSECONDS
 
 _encode_json = msgspec.json.encode
-_MALFORMED_HEADER = Header(MALFORMED)
 _LINE_BREAK_TO_SPACE = bytes.maketrans(b"\n\r", b"  ")
 _LF, _CR = b"\n\r"
+
+MALFORMED_HEADER: Final = Header(MALFORMED)
 
 
 class Record(msgspec.Struct, frozen=True, gc=False):
@@ -44,39 +45,40 @@ class RecordEncoder:
         self._second_us = -MICROSECONDS
         self._connection_no = -1
         self._of_second = b""
-        # The same of lines with one received_at: the last one's.
-        self._of_moment = b""
 
     @property
     def record_no(self) -> int:
         """The last record number; 0 before the first."""
         return self._record_no
 
+    @property
+    def received_at_us(self) -> int:
+        """received_at of the last record, in microseconds since the epoch; 0 before the first."""
+        return self._last_us
+
     def frame(self, frame: bytes, connection_no: int) -> Record:
         """Encode one frame."""
-        return next(self.frames((frame,), connection_no))
+        header = judge(frame)
+        line = self.frames((frame,), connection_no, (header,))
+        return Record(line, self._record_no, self._last_us, header or MALFORMED_HEADER, malformed=header is None)
 
-    def frames(self, frames: Iterable[bytes], connection_no: int) -> Iterator[Record]:
-        """Encode frames as received: messages, and malformed records that keep them whole.
+    def frames(
+        self, frames: Sequence[bytes], connection_no: int, headers: Sequence[Header | None] | None = None
+    ) -> bytes:
+        """The lines of frames as received: messages, and malformed records that keep them whole.
 
-        They were read from the socket at once, so they share received_at. What is encoded between two of them is
-        numbered between them, and gives those after it a later received_at.
+        They were read from the socket at once, so they share received_at. `headers` are those that judge_all() gives.
         """
-        of_moment = None
-        for frame in frames:
-            header = judge(frame)
-            is_malformed = header is None
-            if header is None:
-                header = _MALFORMED_HEADER
-                rest = malformed.encode(frame)[1:]
-            else:
-                rest = frame.strip()[1:]
-                if _LF in rest or _CR in rest:
-                    rest = rest.translate(_LINE_BREAK_TO_SPACE)
-            if of_moment is not self._of_moment:
-                of_moment = self._now(connection_no)
-            self._record_no = record_no = self._record_no + 1
-            yield Record(of_moment % (record_no, rest), record_no, self._last_us, header, is_malformed)
+        of_moment, first = self._now(connection_no), self._record_no + 1
+        self._record_no += len(frames)
+        rests = [*map(_after_brace, frames, judge_all(frames) if headers is None else headers)]
+        if len(rests) == 1:
+            return of_moment % (first, rests[0])
+        # One call, whatever their number.
+        arguments: list[int | bytes] = [0] * (2 * len(rests))
+        arguments[::2] = range(first, first + len(rests))
+        arguments[1::2] = rests
+        return of_moment * len(rests) % tuple(arguments)
 
     def control(self, type: str, detail: dict[str, Any], connection_no: int, product_id: str | None = None) -> Record:
         """Encode a record of our own; `type` begins with `pulse_`, `detail` holds what JSON can hold."""
@@ -99,5 +101,15 @@ class RecordEncoder:
             self._second_us = second * MICROSECONDS
             self._connection_no = connection_no
             self._of_second = line_template(second, self._session, connection_no)
-        self._of_moment = self._of_second % fraction
-        return self._of_moment
+        return self._of_second % fraction
+
+
+def _after_brace(frame: bytes, header: Header | None) -> bytes:
+    """What follows on the envelope: all of a message, or of what a malformed frame is kept in, but for its first byte.
+
+    Within a message a line break is white space, for strings hold none unescaped.
+    """
+    if header is None:
+        return malformed.encode(frame)[1:]
+    rest = frame.strip()[1:]
+    return rest.translate(_LINE_BREAK_TO_SPACE) if _LF in rest or _CR in rest else rest

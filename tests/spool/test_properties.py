@@ -12,7 +12,19 @@ from hypothesis import HealthCheck, example, given, settings
 from hypothesis import strategies as st
 
 from include.coinbase.contract import Contracts, load_contracts
-from include.spool import RecordEncoder, SealKind, SegmentName, Session, Spool, State, read_records, seal
+from include.spool import (
+    MALFORMED,
+    Header,
+    RecordEncoder,
+    SealKind,
+    SegmentName,
+    Session,
+    Spool,
+    State,
+    judge_all,
+    read_records,
+    seal,
+)
 from include.spool.scanner import scan
 
 CONTRACTS = Contracts.load()
@@ -106,6 +118,41 @@ def test_any_frames_become_lines_that_seal_and_give_them_back(
     for record, sent, found in zip(records, received, recovered, strict=True):
         expected = sent if record.malformed else sent.strip(b" \t\r\n").replace(b"\n", b" ").replace(b"\r", b" ")
         assert found == expected
+
+
+# Ordinary frames, among which few of the others may hide.
+ordinary = st.integers(0, 99).map(lambda number: b'{"type":"match","product_id":"BTC-USD","trade_id":%d}' % number)
+padded = st.builds(
+    lambda before, frame, after: before + frame + after,
+    st.sampled_from([b"", b" ", b"\n", b"\r\n", b"\t"]),
+    ordinary,
+    st.sampled_from([b"", b" ", b"\n", b"\r", b"{}", b'{"type":"a"}', b"\n" * 3]),
+)
+
+
+@given(
+    received=st.lists(ordinary | ordinary | padded | frames, max_size=12),
+    clock_us=st.integers(0, 2**51),
+    connection_no=st.integers(0, 3),
+)
+@example(received=[b'{"type":"a"', b',"x":1}'], clock_us=0, connection_no=1)
+@example(received=[b'{"type":"a"}{"type":"b"}', b""], clock_us=0, connection_no=1)
+@example(received=[b'{"type":"a"}\n{"type":"b"}', b"", b'{"type":"c"}'], clock_us=0, connection_no=1)
+@example(received=[b'{"type":"a","x":[', b"1]}", b'{"type":"a"} {"type":"b"}'], clock_us=0, connection_no=1)
+@example(received=[b'{"type":"a"}', b'{"type":"pulse_gap"}', b'{"type":"malformed"}'], clock_us=0, connection_no=1)
+@example(received=[b'{"type":"a"}', b'{"type":"a","detail":1}'], clock_us=0, connection_no=1)
+@example(received=[b'{"type":"a"}', b'{"type":"a","x":' + b"[" * 501 + b"]" * 501 + b"}"], clock_us=0, connection_no=1)
+@example(received=[b'{"type":"a"}', b'{"type":"a","x":"\xff"}'], clock_us=0, connection_no=1)
+@example(received=[b'{"type":"a","x":\r1}', b'{"type":"a"}'], clock_us=0, connection_no=1)
+def test_frames_at_once_are_recorded_as_one_by_one(received: list[bytes], clock_us: int, connection_no: int) -> None:
+    """However frames come together, each is judged by itself, and its line is the same as if it had come alone."""
+    at_once, one_by_one = (RecordEncoder(SESSION, lambda: clock_us * 1000) for _ in range(2))
+    records = [one_by_one.frame(frame, connection_no) for frame in received]
+
+    assert [header or Header(MALFORMED) for header in judge_all(received)] == [record.header for record in records]
+    assert [header is None for header in judge_all(received)] == [record.malformed for record in records]
+    assert at_once.frames(received, connection_no) == b"".join(record.line for record in records)
+    assert at_once.record_no == len(received)
 
 
 @given(received=st.lists(frames, min_size=1, max_size=4), data=st.data())

@@ -41,17 +41,24 @@ def test_received_at_never_goes_back(session: Session) -> None:
 
 
 def test_frames_read_at_once_were_received_at_once(session: Session) -> None:
-    """They share one received_at, which is never before that of a record encoded between them."""
+    """They share one received_at; what is encoded after them has its own."""
     clock = iter([1_000_000, 2_000_000, 3_000_000])
     encoder = RecordEncoder(session, lambda: next(clock))
 
-    frames = encoder.frames([b'{"type":"a"}', b"oops", b'{"type":"b"}'], 7)
-    records = [next(frames), next(frames), encoder.control("pulse_gap", {}, 8), next(frames)]
+    lines = encoder.frames([b'{"type":"a"}', b"oops"], 7).splitlines()
+    lines += encoder.control("pulse_gap", {}, 8).line.splitlines()
+    lines += encoder.frames([b'{"type":"b"}'], 7).splitlines()
 
-    assert [record.received_at_us for record in records] == [1000, 1000, 2000, 3000]
-    assert [received_at(record.line)[20:] for record in records] == ["001000Z", "001000Z", "002000Z", "003000Z"]
-    assert [json.loads(record.line)["record_no"] for record in records] == [1, 2, 3, 4]
-    assert [json.loads(record.line)["connection_no"] for record in records] == [7, 7, 8, 7]
+    assert [received_at(line)[20:] for line in lines] == ["001000Z", "001000Z", "002000Z", "003000Z"]
+    assert [json.loads(line)["record_no"] for line in lines] == [1, 2, 3, 4]
+    assert [json.loads(line)["connection_no"] for line in lines] == [7, 7, 8, 7]
+    assert encoder.received_at_us == 3000
+
+
+def test_no_frames_are_no_lines(encoder: RecordEncoder) -> None:
+    """Nothing read takes no number."""
+    assert encoder.frames([], 1) == b""
+    assert encoder.record_no == 0
 
 
 @pytest.mark.parametrize(

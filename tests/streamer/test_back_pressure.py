@@ -116,7 +116,7 @@ class Parts:
 
     def receive(self, frame: bytes) -> None:
         """Record a frame that came alone."""
-        self.recorder.frames([frame], 1, lambda record, frame: None)
+        self.recorder.frames([frame], 1, lambda header, frame: None)
 
 
 async def test_failing_disk_is_recorded_once_and_once_when_it_recovers() -> None:

@@ -3,7 +3,7 @@
 import pytest
 
 from include.config import StreamerConfig
-from include.spool import RecordEncoder, Session
+from include.spool import judge_all
 from streamer.traffic import Traffic, lag_seconds
 from tests.streamer.support.exchange import heartbeat_frame, match_frame
 
@@ -12,10 +12,8 @@ RECEIVED_AT_US = 1_783_465_097_000_000  # 2026-07-07T22:58:17Z
 
 def receive(traffic: Traffic, count: int) -> None:
     """Count some trades."""
-    encoder = RecordEncoder(Session.new("streamer-1", 0), lambda: 0)
-    for number in range(count):
-        frame = match_frame(number)
-        traffic.count(encoder.frame(frame, 1), len(frame))
+    frames = [match_frame(number) for number in range(count)]
+    traffic.count(frames, judge_all(frames), 0)
 
 
 def test_rate_is_the_mean_of_the_last_ten_seconds() -> None:
@@ -46,20 +44,46 @@ def test_lag_is_taken_from_what_was_sent_just_now(frame: bytes, counts: bool) ->
     """Tickers and last matches may carry the time of an old trade."""
     lags: list[float] = []
     traffic = Traffic(("BTC-USD",), lags.append)
-    encoder = RecordEncoder(Session.new("streamer-1", 0), lambda: RECEIVED_AT_US * 1000)
-    traffic.count(encoder.frame(frame, 1), len(frame))
+    traffic.count([frame], judge_all([frame]), RECEIVED_AT_US)
     assert len(lags) == counts
+
+
+def test_lag_is_that_of_the_first_message_that_tells() -> None:
+    """Of messages read at once one lag is taken; malformed frames and times that are none do not tell."""
+    lags: list[float] = []
+    traffic = Traffic(("BTC-USD",), lags.append)
+    timeless = match_frame(1).replace(b'"time":"', b'"time":"?')
+    frames = [b"oops", timeless, match_frame(2), match_frame(3)]
+
+    traffic.count(frames, judge_all(frames), RECEIVED_AT_US)
+
+    assert len(lags) == 1
+
+
+def test_every_frame_counts_under_its_type_and_product() -> None:
+    """Frames read at once are counted as one by one: malformed ones too, unknown types and products together."""
+    traffic = Traffic(("BTC-USD",), lambda lag: None)
+    strange = [b'{"type":"auction","product_id":"BTC-USD"}', b'{"type":"match","product_id":"NEW-USD"}']
+    frames = [match_frame(1), b"oops", *strange, match_frame(2), b"{}"]
+
+    traffic.count(frames, judge_all(frames), 0)
+
+    size = len(match_frame(1))
+    assert sorted(traffic.counts()) == [
+        ("malformed", "", 2, 6),
+        ("match", "BTC-USD", 2, 2 * size),
+        ("match", "other", 1, len(strange[1])),
+        ("other", "BTC-USD", 1, len(strange[0])),
+    ]
 
 
 def test_lag_is_sampled() -> None:
     """At most one a hundredth of a second."""
     lags: list[float] = []
     traffic = Traffic(("BTC-USD",), lags.append)
-    now = iter(range(RECEIVED_AT_US, RECEIVED_AT_US + 100_000, 1000))
-    encoder = RecordEncoder(Session.new("streamer-1", 0), lambda: next(now) * 1000)
     for number in range(100):
-        frame = match_frame(number)
-        traffic.count(encoder.frame(frame, 1), len(frame))
+        frames = [match_frame(number)]
+        traffic.count(frames, judge_all(frames), RECEIVED_AT_US + 1000 * number)
     assert len(lags) == 10
 
 

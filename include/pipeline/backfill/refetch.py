@@ -100,11 +100,11 @@ class _Lane:
         self._folder.write_lane(self._number, self._state)
         async with open_rest(self._spool, self._config) as rest:
             try:
-                self._write([self._started_record()])
+                self._write(self._started_record())
                 async with self._watched():
                     for piece, progress in zip(self._state.pieces, self._state.progress, strict=True):
                         await self._fetch(rest, piece, progress)
-                self._write([self._encoder.control("pulse_stopped", {"reason": "done"}, _NO_CONNECTION).line])
+                self._write(self._encoder.control("pulse_stopped", {"reason": "done"}, _NO_CONNECTION).line)
             finally:
                 self._writer.close()
                 self._note(rest)
@@ -126,7 +126,7 @@ class _Lane:
             page = await rest.trades(piece.product_id, after=progress.reached, limit=limit)
             trades = [trade for trade in reversed(page) if trade.trade_id >= piece.first]
             frames = [trade.frame(piece.product_id) for trade in trades]
-            self._write([record.line for record in self._encoder.frames(frames, _NO_CONNECTION)])
+            self._write(self._encoder.frames(frames, _NO_CONNECTION))
             progress.found += len(trades)
             # No trade at all below, or only older ones than the piece's: the exchange has no more of it.
             progress.reached = trades[0].trade_id if trades and len(page) == limit else piece.first
@@ -137,8 +137,8 @@ class _Lane:
             if self._pages % _PENDING_EVERY_PAGES == 0:
                 await self._wait_until_taken()
 
-    def _write(self, lines: list[bytes]) -> None:
-        self._writer.write(b"".join(lines))
+    def _write(self, lines: bytes) -> None:
+        self._writer.write(lines)
         self._writer.sync()
         self._writer.check()
 
