@@ -84,20 +84,27 @@ def judge(freshness: Freshness, products: Collection[str], *, now: datetime, lim
     )
 
 
-def insist(report: FreshnessReport, *, now: datetime, limit_seconds: int) -> None:
-    """Raise CaptureStopped or DataStale when the report is bad."""
+def insist(report: FreshnessReport, *, now: datetime, run_started_at: datetime, limit_seconds: int) -> None:
+    """Raise CaptureStopped or DataStale when the report is bad.
+
+    What was received after the run began is for the next one: that it is not there says nothing about capture, but
+    marts are as old as they are.
+    """
     limit = timedelta(seconds=limit_seconds)
-    if report.received_at is not None and now - report.received_at > limit:
+    if report.received_at is not None and run_started_at - report.received_at > limit:
         raise CaptureStopped(
             f"the last record that was loaded was received at {_text(report.received_at)}, "
-            f"{_age(report.received_at, now)} ago (PULSE_FRESHNESS_LIMIT_SECONDS={limit_seconds}): no streamer works "
-            f"on this spool, or its segments are not loaded. Hint: docs/runbooks/capture_stopped.md"
+            f"{_age(report.received_at, run_started_at)} before the run began "
+            f"(PULSE_FRESHNESS_LIMIT_SECONDS={limit_seconds}): no streamer works on this spool, or its segments are "
+            f"not loaded. Hint: docs/runbooks/capture_stopped.md"
         )
     if report.stale:
         named = [f"{product}: {problem}" for product, problem in list(report.stale.items())[:_NAMED_MAX]]
+        took_long = f" The run itself took {_age(run_started_at, now)}." if now - run_started_at > limit else ""
         raise DataStale(
             f"{len(report.stale)} of {len(report.stale) + len(report.fresh) + len(report.quiet)} products are stale "
-            f"(PULSE_FRESHNESS_LIMIT_SECONDS={limit_seconds}). {'; '.join(named)}. Hint: docs/runbooks/data_stale.md"
+            f"(PULSE_FRESHNESS_LIMIT_SECONDS={limit_seconds}).{took_long} {'; '.join(named)}. "
+            f"Hint: docs/runbooks/data_stale.md"
         )
 
 

@@ -18,11 +18,11 @@ log = logging.getLogger(__name__)
 
 
 @task(trigger_rule="none_failed")
-def verify_freshness() -> dict[str, Any]:
+def verify_freshness(dag_run: Any = None) -> dict[str, Any]:
     """Fail for good when a product's newest trade is older than PULSE_FRESHNESS_LIMIT_SECONDS and not just quiet.
 
     Replayed trades are as old as their recording: they are not judged. What the first look after a pause finds stale
-    may just be what the pause left: it is no failure, and no sign of life either.
+    may just be what the pause left: it is no failure, and no sign of life either. Airflow gives `dag_run`.
     """
     from airflow.sdk.exceptions import AirflowFailException
 
@@ -36,7 +36,12 @@ def verify_freshness() -> dict[str, Any]:
     is_first = _is_first_look(config)
     outcome = {**report.to_dict(), "judged": bool(report.fresh or report.quiet)}
     try:
-        insist(report, now=datetime.now(UTC), limit_seconds=config.freshness_limit_seconds)
+        insist(
+            report,
+            now=datetime.now(UTC),
+            run_started_at=dag_run.start_date,
+            limit_seconds=config.freshness_limit_seconds,
+        )
     except (CaptureStopped, DataStale) as error:
         if not is_first:
             raise AirflowFailException(str(error)) from error

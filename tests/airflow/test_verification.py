@@ -3,6 +3,7 @@
 from collections.abc import Iterator
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import pytest
@@ -42,7 +43,7 @@ def verify() -> dict[str, Any]:
     """The outcome of verify_freshness."""
     from market_pulse.verification import verify_freshness
 
-    outcome: dict[str, Any] = verify_freshness.function()
+    outcome: dict[str, Any] = verify_freshness.function(SimpleNamespace(start_date=datetime.now(UTC)))
     return outcome
 
 

@@ -42,7 +42,7 @@ def test_a_product_without_trades_is_quiet_while_heartbeats_say_so() -> None:
     report = verdict(product("SKL-GBP", traded=7200, trade_id=7, beat=20, last=7))
 
     assert (report.quiet, report.stale) == (("SKL-GBP",), {})
-    insist(report, now=NOW, limit_seconds=LIMIT)
+    insist(report, now=NOW, run_started_at=NOW, limit_seconds=LIMIT)
 
 
 @pytest.mark.parametrize(
@@ -58,7 +58,7 @@ def test_old_trades_are_stale_unless_proven_quiet(beat: float | None, last: int 
     report = verdict(product("BTC-USD", traded=LIMIT + 1, trade_id=7, beat=beat, last=last))
 
     with pytest.raises(DataStale, match=r"1 of 1 products are stale.*BTC-USD: newest trade 7 of") as e:
-        insist(report, now=NOW, limit_seconds=LIMIT)
+        insist(report, now=NOW, run_started_at=NOW, limit_seconds=LIMIT)
     assert shows in str(e.value)
 
 
@@ -77,7 +77,7 @@ def test_a_product_that_was_never_seen_is_named_and_no_alarm() -> None:
     report = verdict(named=("XXX-USD",))
 
     assert report.unknown == ("XXX-USD",)
-    insist(report, now=NOW, limit_seconds=LIMIT)
+    insist(report, now=NOW, run_started_at=NOW, limit_seconds=LIMIT)
 
 
 def test_products_of_a_rule_are_judged_while_they_beat() -> None:
@@ -102,8 +102,21 @@ def test_nothing_received_at_all_is_another_alarm() -> None:
     """Then no product is to blame: no streamer works."""
     report = verdict(product("BTC-USD", traded=7200, trade_id=7, beat=7200, last=7), received=LIMIT + 1)
 
-    with pytest.raises(CaptureStopped, match="received at 2026-01-01T11:49:59Z, 601 s ago"):
-        insist(report, now=NOW, limit_seconds=LIMIT)
+    with pytest.raises(CaptureStopped, match="received at 2026-01-01T11:49:59Z, 601 s before the run began"):
+        insist(report, now=NOW, run_started_at=NOW, limit_seconds=LIMIT)
+
+
+def test_a_run_that_took_long_is_no_sign_of_a_capture_that_stopped() -> None:
+    """What was received meanwhile is for the next run. The marts are stale all the same, and the text says why."""
+    started = NOW - timedelta(seconds=2 * LIMIT)
+    report = verdict(
+        product("BTC-USD", traded=2 * LIMIT + 5, trade_id=7, beat=2 * LIMIT + 5, last=7), received=2 * LIMIT + 5
+    )
+
+    with pytest.raises(DataStale, match="The run itself took 1200 s"):
+        insist(report, now=NOW, run_started_at=started, limit_seconds=LIMIT)
+    with pytest.raises(CaptureStopped):
+        insist(report, now=NOW, run_started_at=NOW, limit_seconds=LIMIT)
 
 
 def test_the_outcome_is_bounded() -> None:
