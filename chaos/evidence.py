@@ -11,6 +11,7 @@ from typing import Any, BinaryIO, NamedTuple
 
 import requests
 import zstandard
+from google.api_core.exceptions import NotFound
 from google.auth.credentials import AnonymousCredentials
 from google.cloud import bigquery
 
@@ -228,9 +229,12 @@ class Tables:
         return {row[0]: row[1] for row in rows}
 
     def facts(self) -> tuple[dict[Trade, Terms], list[Trade]]:
-        """The mart's trades, and those that are there more than once."""
+        """The mart's trades, and those that are there more than once. A mart that nobody built yet has none."""
         rows = self._rows("select product_id, trade_id, price, size, maker_side from {marts}.fct_trades")
-        return _once(((row[0], row[1]), (_short(row[2]), _short(row[3]), row[4])) for row in rows)
+        try:
+            return _once(((row[0], row[1]), (_short(row[2]), _short(row[3]), row[4])) for row in rows)
+        except NotFound:
+            return {}, []
 
     def _rows(self, sql: str) -> Iterator[Any]:
         yield from self._client.query_and_wait(sql.format(**self._names), page_size=50_000)
