@@ -46,7 +46,8 @@ def _bound_memory(max_bytes: int, spill: Path) -> None:
     A process that was killed leaves what it had put aside; the folder is ours alone (claims.py).
     """
     shutil.rmtree(spill, ignore_errors=True)
-    database.connection().execute(f"SET memory_limit = '{max_bytes // 2**20} MiB'; SET temp_directory = '{spill}'")
+    folder = str(spill).replace("'", "''")
+    database.connection().execute(f"SET memory_limit = '{max_bytes // 2**20} MiB'; SET temp_directory = '{folder}'")
 
 
 def _health() -> dict[str, str]:

@@ -33,7 +33,6 @@ RATE_WINDOW_SECONDS = 10.0
 #: Reading and filing a lag costs as much as encoding a record: a hundred a second are enough.
 LAG_SAMPLE_INTERVAL_US = 10_000
 
-
 _MALFORMED_CELL = (MALFORMED, None)
 
 

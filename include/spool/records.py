@@ -1,7 +1,7 @@
 """Records: what one line of a segment holds, and how it is encoded."""
 
 from collections.abc import Callable, Sequence
-from typing import Any, Final
+from typing import Any
 
 import msgspec
 
@@ -12,10 +12,9 @@ from .names import Session
 from .timestamps import MICROSECONDS
 
 _encode_json = msgspec.json.encode
+_MALFORMED_HEADER = Header(MALFORMED)
 _LINE_BREAK_TO_SPACE = bytes.maketrans(b"\n\r", b"  ")
 _LF, _CR = b"\n\r"
-
-MALFORMED_HEADER: Final = Header(MALFORMED)
 
 
 class Record(msgspec.Struct, frozen=True, gc=False):
@@ -60,7 +59,7 @@ class RecordEncoder:
         """Encode one frame."""
         header = judge(frame)
         line = self.frames((frame,), connection_no, (header,))
-        return Record(line, self._record_no, self._last_us, header or MALFORMED_HEADER, malformed=header is None)
+        return Record(line, self._record_no, self._last_us, header or _MALFORMED_HEADER, malformed=header is None)
 
     def frames(
         self, frames: Sequence[bytes], connection_no: int, headers: Sequence[Header | None] | None = None
