@@ -18,7 +18,7 @@ from streamer.gaps import GapTracker
 from streamer.logs import StatusLine
 from streamer.metrics import Metrics
 from streamer.pager import Pager, PagerSettings
-from streamer.positions import last_trade_ids
+from streamer.positions import Positions, last_positions
 from streamer.product_watch import ProductWatch
 from streamer.products import ProductChange, ProductsStatus
 from streamer.recorder import Recorder
@@ -125,7 +125,8 @@ class Streamer:
     async def _capture(self) -> None:
         config, products = self._config, self.status.products
         await self.budget.measure()
-        self._gaps.recover(await in_thread(self._last_trade_ids, "positions"))
+        positions = await in_thread(self._last_positions, "positions")
+        self._gaps.recover(positions.last_trade_ids, positions.missing)
         async with asyncio.TaskGroup() as tasks:
             shards = Shards(
                 tasks,
@@ -145,8 +146,8 @@ class Streamer:
         self._metrics.durable_seconds.observe(age_seconds)
         self._commits.add(age_seconds)
 
-    def _last_trade_ids(self) -> dict[str, int]:
-        return last_trade_ids(self._spool, self._config.streamer_id, self._config.products)
+    def _last_positions(self) -> Positions:
+        return last_positions(self._spool, self._config.streamer_id, self._config.products)
 
     def _feed(self, status: FeedStatus, products: tuple[str, ...]) -> Feed:
         return Feed(

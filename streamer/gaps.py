@@ -9,7 +9,7 @@ no such number: it is sparse on the channels captured here.
 import enum
 import math
 from bisect import bisect_right
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from typing import Final, NamedTuple
 
 from include.spool import Header
@@ -99,12 +99,14 @@ class _Product:
         "missing",
     )
 
-    def __init__(self, product_id: str, recovered: int | None = None) -> None:
+    def __init__(self, product_id: str, recovered: int | None = None, missing: Iterable[tuple[int, int]] = ()) -> None:
         self._product_id = product_id
         self._newest = recovered
         self._recovered = recovered is not None
         # Open intervals, ascending and disjoint.
         self._missing: list[tuple[int, int]] = []
+        for first, last in missing:
+            self._recover_gap(first, last)
         # Ids ahead of `newest` that heartbeats named, ascending, each with the time it was first heard of.
         self._claims: list[tuple[int, float]] = []
         # An id too far away to be believed until the next trade confirms it.
@@ -117,6 +119,15 @@ class _Product:
         self.closed = 0
         self.duplicates = 0
         self.implausible = 0
+
+    def _recover_gap(self, first: int, last: int) -> None:
+        """A gap of an earlier session. What lies beyond the ids known is of others, from before they began anew."""
+        newest = self._newest
+        if newest is None or first > newest + 1 or (self._missing and first <= self._missing[-1][1]):
+            return
+        self._newest = max(newest, last)
+        self._missing.append((first, last))
+        self._forget()
 
     def trade(self, trade_id: int | None, kind: str) -> Sequence[Gap | GapClosed]:
         newest = self._newest
@@ -243,16 +254,19 @@ class GapTracker:
     """
 
     def __init__(self, grace_seconds: float, recovered: Mapping[str, int] | None = None) -> None:
-        """`grace_seconds` is how long a heartbeat may be ahead of the trades; `recovered` has the last trade ids of
-        earlier sessions, by product."""
+        """`grace_seconds` is how long a heartbeat may be ahead of the trades; `recovered` is for recover()."""
         self._grace = grace_seconds
         self._products: dict[str, _Product] = {}
         self.recover(recovered or {})
 
-    def recover(self, trade_ids: Mapping[str, int]) -> None:
-        """Take over the last trade ids of earlier sessions, before the first frame; what is known already stays."""
+    def recover(
+        self, trade_ids: Mapping[str, int], missing: Mapping[str, Sequence[tuple[int, int]]] | None = None
+    ) -> None:
+        """Take over the last trade ids of earlier sessions, and their open gaps, ascending, before the first frame;
+        what is known already stays."""
         for product_id, trade_id in trade_ids.items():
-            self._products.setdefault(product_id, _Product(product_id, trade_id))
+            gaps = (missing or {}).get(product_id, ())
+            self._products.setdefault(product_id, _Product(product_id, trade_id, gaps))
 
     def see(self, header: Header, now: float) -> Sequence[Gap | GapClosed]:
         """Take note of one frame of a type in FOLLOWED, whichever connection it came from; what it shows, in order.

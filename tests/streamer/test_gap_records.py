@@ -88,6 +88,22 @@ async def test_restart_is_measured_by_the_spool(exchange: Exchange, running: Run
     assert gaps(spool.seal()) == [(12, 19, "restart")]
 
 
+async def test_what_an_earlier_session_missed_is_closed_when_it_comes(
+    exchange: Exchange, running: Run, spool: SpoolView
+) -> None:
+    """A heartbeat named a trade that did not come; the session ended, and the next one gets it as its last match."""
+    exchange.handler = playing(match_frame(1), match_frame(4), heartbeat_frame(5))
+    async with running(gap_grace_ms=10) as run:
+        await run.messages(4)
+        await eventually(lambda: run.streamer.status.writer.durable_record_no == 9)
+    exchange.handler = playing(last_match_frame(5), match_frame(6), match_frame(3))
+    async with running() as run:
+        await run.messages(4)
+    lines = spool.seal()
+    assert gaps(lines) == [(2, 3, "trade_id"), (5, 5, "heartbeat")]
+    assert control(lines, "pulse_gap_closed") == [{"first": 5, "last": 5}, {"first": 3, "last": 3}]
+
+
 async def test_gaps_are_counted_under_bounded_labels(exchange: Exchange, running: Run) -> None:
     """By product and what detected them; products nobody asked for share a label."""
     exchange.handler = playing(

@@ -333,6 +333,69 @@ def test_first_trade_after_a_restart_shows_the_downtime() -> None:
     assert feed.said == [gap(101, 109, DetectedBy.RESTART), gap(111, 111)]
 
 
+@given(
+    sessions=st.lists(
+        st.lists(st.integers(1, 40) | st.integers(1, 40).map(lambda ahead: -ahead), max_size=12),
+        min_size=2,
+        max_size=4,
+    )
+)
+def test_gaps_less_what_came_are_exact_over_sessions(sessions: list[list[int]]) -> None:
+    """Wherever a streamer is killed, what is missing over all its sessions is exactly what was never delivered.
+
+    A negative number is a heartbeat that names a trade, whose grace passes.
+    """
+    said: list[Gap | GapClosed] = []
+    delivered: set[int] = set()
+    baseline = newest = 0
+    for events in sessions:
+        feed = Feed()
+        if delivered:
+            feed.tracker.recover({BTC: max(delivered)}, {BTC: intervals(open_ids(said))})
+        for event in events:
+            if event > 0:
+                feed.match(event)
+                baseline = baseline or event
+                delivered.add(event)
+            elif delivered:  # before the first trade nobody knows where they begin
+                feed.heartbeat(-event)
+                feed.wait(GRACE + 1)
+            newest = max(newest, abs(event)) if delivered else 0
+        said += feed.said
+
+    assert open_ids(said) == set(range(baseline, newest + 1)) - delivered - {0}
+
+
+def open_ids(said: list[Gap | GapClosed]) -> set[int]:
+    """All gaps less all that closed."""
+    missing: set[int] = set()
+    for each in said:
+        ids = set(range(each.first, each.last + 1))
+        missing = missing | ids if isinstance(each, Gap) else missing - ids
+    return missing
+
+
+def intervals(ids: set[int]) -> list[tuple[int, int]]:
+    """As few as can be, ascending."""
+    starts = sorted(each for each in ids if each - 1 not in ids)
+    ends = sorted(each for each in ids if each + 1 not in ids)
+    return list(zip(starts, ends, strict=True))
+
+
+def test_gaps_from_before_the_ids_began_anew_are_of_no_trades_of_now() -> None:
+    """A gap that does not touch the ids of the last trades says nothing about them."""
+    feed = Feed()
+    feed.tracker.recover({BTC: 100}, {BTC: [(90, 95), (101, 103), (5000, 5010)]})
+
+    feed.match(104, 92, 102, 5001)
+
+    assert feed.said == [
+        GapClosed(BTC, 92, 92),
+        GapClosed(BTC, 102, 102),
+        gap(105, 5000),
+    ]
+
+
 def test_restart_without_a_trade_meanwhile_is_no_gap() -> None:
     """last_match repeats the stored trade; a later jump is this session's own."""
     feed = Feed({BTC: 100})

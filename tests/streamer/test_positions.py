@@ -5,7 +5,7 @@ from pathlib import Path
 import pytest
 
 from include.spool import Archive, RecordEncoder, SegmentWriter, Session, Spool, State, seal_all
-from streamer.positions import last_trade_ids
+from streamer.positions import last_positions
 from tests.streamer.support.exchange import heartbeat_frame, match_frame
 
 BTC, ETH = "BTC-USD", "ETH-USD"
@@ -44,6 +44,11 @@ def advance(spool: Spool, to: State) -> None:
     if to is State.ARCHIVED:
         for name in spool.segments(State.LOADED):
             Archive.in_spool(spool).take(spool, name)
+
+
+def last_trade_ids(spool: Spool, streamer_id: str, products: list[str], **options: int) -> dict[str, int]:
+    """Only where the trades ended."""
+    return last_positions(spool, streamer_id, products, **options).last_trade_ids
 
 
 def test_empty_spool_knows_nothing(spool: Spool) -> None:
@@ -131,6 +136,51 @@ def test_reading_ends_with_the_last_product(spool: Spool) -> None:
     write(spool, match_frame(100), day=7)
     assert last_trade_ids(spool, "streamer-1", [BTC]) == {BTC: 100}
     assert last_trade_ids(spool, "streamer-1", ["all"]) == {BTC: 100, ETH: 50}
+
+
+def write_records(spool: Spool, *records: bytes | tuple[str, int, int], day: int = 7) -> None:
+    """One session that was killed: frames, and gaps of BTC that were opened or closed."""
+    session = Session("streamer-1", f"202607{day:02d}T000000Z-00000000")
+    writer = SegmentWriter(spool, session, 10**9, 3600)
+    encoder = RecordEncoder(session, lambda: 1_783_465_096_000_000_000 + day * 86_400_000_000_000)
+    for record in records:
+        if isinstance(record, bytes):
+            writer.write(encoder.frame(record, 1).line)
+            continue
+        kind, first, last = record
+        names = ("first_missing", "last_missing") if kind == "pulse_gap" else ("first", "last")
+        detail = dict(zip(names, (first, last), strict=True)) | {"detected_by": "trade_id"}
+        writer.write(encoder.control(kind, detail, 1, BTC).line)
+    writer.sync()
+    writer.close()
+
+
+@pytest.mark.parametrize("state", [State.SEALING, State.ARCHIVED])
+def test_what_was_missing_at_the_end_is_found(spool: Spool, state: State) -> None:
+    """Gaps on record less what came later: whole ones, ends and middles."""
+    write_records(
+        spool,
+        match_frame(10),
+        ("pulse_gap", 11, 19),
+        match_frame(20),
+        ("pulse_gap_closed", 11, 11),
+        ("pulse_gap_closed", 15, 15),
+        ("pulse_gap", 21, 21),
+        ("pulse_gap_closed", 21, 21),
+        ("pulse_gap", 22, 22),
+    )
+    if state is State.ARCHIVED:
+        advance(spool, state)
+
+    assert last_positions(spool, "streamer-1", [BTC]) == ({BTC: 20}, {BTC: [(12, 14), (16, 19), (22, 22)]})
+
+
+def test_what_a_later_session_closed_is_not_missing(spool: Spool) -> None:
+    """Whichever session it was that opened the gap."""
+    write_records(spool, match_frame(50, ETH), match_frame(10), ("pulse_gap", 11, 12), day=6)
+    write_records(spool, match_frame(13), ("pulse_gap_closed", 12, 12), day=7)
+
+    assert last_positions(spool, "streamer-1", [BTC, ETH]).missing == {BTC: [(11, 11)]}
 
 
 def test_segment_that_moves_meanwhile_is_found(spool: Spool, monkeypatch: pytest.MonkeyPatch) -> None:
